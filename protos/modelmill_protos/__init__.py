@@ -1,0 +1,1 @@
+"""Generated stubs of modelmill's gRPC contract; see protos/generate."""

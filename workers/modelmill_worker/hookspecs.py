@@ -1,0 +1,44 @@
+"""Every hook that a plug-in may implement. Reading this file takes two minutes.
+
+Mark an implementation with `hookimpl` and name its module in the entry-point group ``modelmill.plugins``::
+
+    [project.entry-points."modelmill.plugins"]
+    shouter = "modelmill_shouter"
+"""
+
+from typing import Iterator
+
+import pluggy
+
+from modelmill_worker.plugin_api import ErrorHint, FailedStep, Plugin
+
+PROJECT = "modelmill"
+ENTRY_POINTS = "modelmill.plugins"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def modelmill_plugins() -> Iterator[Plugin]:  # type: ignore[empty-body]
+    """Yield the plug-ins of this distribution, usually one.
+
+    Called once in every worker host. Must not import TensorFlow.
+
+        @hookimpl
+        def modelmill_plugins():
+            yield Plugin(name="shouter", version="1.0", summary="Upper-cases labels", edges=(...))
+    """
+
+
+@hookspec
+def modelmill_error_hints(failure: FailedStep) -> Iterator[ErrorHint]:  # type: ignore[empty-body]
+    """Yield what a failed step of any plug-in means, where you know it better than the error says.
+
+    Called once for every failure, in the worker host; must be quick and must not raise.
+
+        @hookimpl
+        def modelmill_error_hints(failure):
+            if "sstable (bad magic number)" in failure.log_tail:
+                yield ErrorHint("CHECKPOINT_PREFIX", "Give the prefix, such as model.ckpt-100, not one of its files.")
+    """

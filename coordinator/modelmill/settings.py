@@ -1,0 +1,60 @@
+"""Where the state lives and how much of the machine may be used, from the environment's variables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One coordinator's settings.
+
+    home: everything that is kept (MODELMILL_HOME; default: the user's data folder).
+    plugins: extra plug-in distributions, as project folders or wheels (MODELMILL_PLUGINS, separated like PATH).
+    slots: steps that may run at once (MODELMILL_SLOTS; default: the number of cores).
+    worker_idle_seconds: how long an unused worker is kept warm (MODELMILL_WORKER_IDLE_SECONDS).
+    coordinator_idle_seconds: how long an embedded coordinator outlives its last client (MODELMILL_IDLE_SECONDS).
+    """
+
+    home: Path
+    plugins: tuple[str, ...] = ()
+    slots: int = 2
+    worker_idle_seconds: float = 300.0
+    coordinator_idle_seconds: float = 600.0
+
+    @property
+    def store(self) -> Path:
+        """The artifact store's folder."""
+        return self.home / "artifacts"
+
+    @property
+    def environments(self) -> Path:
+        """The folder of installed environments."""
+        return self.home / "environments"
+
+    @property
+    def state(self) -> Path:
+        """The folder of the databases and of the embedded coordinator's socket."""
+        return self.home / "state"
+
+    @property
+    def run(self) -> Path:
+        """Scratch of running workers; empty when nothing runs."""
+        return self.home / "run"
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the environment's variables give."""
+    home = environ.get("MODELMILL_HOME") or platformdirs.user_data_dir("modelmill", appauthor=False)
+    return Settings(
+        home=Path(home).expanduser().resolve(),
+        plugins=tuple(item for item in environ.get("MODELMILL_PLUGINS", "").split(os.pathsep) if item),
+        slots=int(environ.get("MODELMILL_SLOTS") or os.cpu_count() or 1),
+        worker_idle_seconds=float(environ.get("MODELMILL_WORKER_IDLE_SECONDS", "300")),
+        coordinator_idle_seconds=float(environ.get("MODELMILL_IDLE_SECONDS", "600")),
+    )

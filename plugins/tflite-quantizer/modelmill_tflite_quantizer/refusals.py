@@ -94,12 +94,10 @@ def _remedies(request: Request) -> str:
 
 def _nodes_of(operations: List[str], request: Request) -> List[Dict[str, Any]]:
     """The nodes of the graph, and of the functions it brings, that are of these operations."""
-    import tensorflow as tf
+    from modelmill_worker import graph_def
 
-    graph = tf.compat.v1.GraphDef()
-    graph.ParseFromString(request.graph.read_bytes())
+    graph = graph_def.read(request.graph)
     nodes = list(graph.node)
     for function in graph.library.function:
         nodes.extend(function.node_def)
-    # MLIR names some operations in its own words ("Flex" before them, or another case).
     return [{"node": node.name, "operation": node.op} for node in nodes if node.op in operations]

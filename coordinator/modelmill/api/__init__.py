@@ -1,0 +1,1 @@
+"""The gRPC servicers: protobuf in, protobuf out, nothing else."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -100,7 +100,7 @@ class ArtifactStore:
             await sink.settle()
             writer.discard()
 
-    async def read(self, digest: str, offset: int = 0) -> AsyncIterator[bytes]:
+    async def read(self, digest: str, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """The file's bytes from an offset on, in pieces of at most 1 MiB; the next are read meanwhile.
 
         Raises FILE_NOT_FOUND, and INVALID_OFFSET for an offset outside the file.

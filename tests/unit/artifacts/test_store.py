@@ -141,10 +141,14 @@ async def test_refuses_an_offset_outside_the_file(store, offset):
     assert caught.value.reason == "INVALID_OFFSET"
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_a_reader_that_stops_early_leaves_no_open_file(store):
     digest = store.put_bytes(bytes(9 << 20))
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_files()
     reader = store.read(digest)
     await anext(reader)
     await reader.aclose()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_files() == before

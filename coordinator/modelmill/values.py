@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelmill.errors import Failure
+
 
 def canonical_json(value: Any) -> str:
     """JSON that is the same for equal values: sorted keys, no spaces, whole floats written as integers."""
@@ -131,6 +133,64 @@ class Plugin:
             if edge.name == name:
                 return edge
         raise KeyError(name)
+
+
+class Availability(enum.Enum):
+    """Whether an environment can be used on this machine; the names are those of catalog.proto."""
+
+    INSTALLED = "INSTALLED"
+    INSTALLABLE = "INSTALLABLE"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """An environment as planner and clients see it.
+
+    digest: of its lock file.
+    python: its minor version, such as "3.7".
+    provides: package to version, as far as plug-ins may require them; TensorFlow among them.
+    graph_def_producer: what its TensorFlow writes into GraphDef.versions.producer; None without TensorFlow.
+    unavailable_reason: one sentence, empty unless UNAVAILABLE.
+    disk_size: bytes; 0 where not installed.
+    path: where it is installed; empty where it is not.
+    """
+
+    name: str
+    summary: str
+    digest: str
+    python: str
+    provides: Mapping[str, str]
+    graph_def_producer: int | None
+    availability: Availability
+    unavailable_reason: str = ""
+    disk_size: int = 0
+    path: str = ""
+
+    @property
+    def tensorflow(self) -> str | None:
+        """Its TensorFlow's version, if it has one; the name of the wheel does not matter."""
+        return self.provides.get("tensorflow")
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plug-in that a worker found and could not use."""
+
+    name: str
+    version: str
+    distribution: str
+    failure: Failure
+
+
+@dataclass(frozen=True)
+class WorkerDescription:
+    """What a worker says of itself: the plug-ins that it loaded and those that it could not."""
+
+    environment: str
+    python: str
+    plugins: tuple[Plugin, ...]
+    broken: tuple[BrokenPlugin, ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Environments, the worker processes that run in them, and the dispatch of steps to them."""

@@ -1,0 +1,94 @@
+"""The durable engine: a conversion that was begun is finished, whatever happens to this process.
+
+DBOS keeps, in its own SQLite file, which conversions run and what each checkpoint of theirs gave. After a crash
+it calls the body of every unfinished conversion again, and checkpoints that were reached return what they gave before.
+What DBOS calls a workflow is one conversion, what it calls a step is one checkpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any, Protocol
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID, StepReservation
+from dbos import DBOSPortableJSONSerializer as JSONSerializer
+
+#: Changes when a conversion that was begun under older code could not be continued; DBOS then leaves it alone.
+_FLOW_VERSION = "1"
+_ENDED = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+
+#: What a checkpoint gives: a JSON value.
+Outcome = dict[str, Any]
+
+
+class Checkpoint:
+    """A place in a conversion's body whose outcome is kept. Reserve them in the same order in every run."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._reservation: StepReservation = DBOS.reserve_step()
+
+    async def reach(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
+        """What the work gave when it was first done; does it now if it never was."""
+        return await self._reservation.run_async({"name": self._name}, work)
+
+
+class Body(Protocol):
+    """What a conversion does."""
+
+    async def __call__(self, conversion_id: str, checkpoint: Callable[[str], Checkpoint]) -> None:
+        """Run a conversion; may be called again for one that was interrupted."""
+
+
+class Engine:
+    """DBOS for one coordinator. One may live in a process at a time."""
+
+    def __init__(self, database: Path, body: Body) -> None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        with sqlite3.connect(database) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; DBOS does not set it
+        connection.close()
+        self._database = database
+        self._body = body
+
+    def launch(self) -> None:
+        """Begin, and continue what was interrupted.
+
+        Call it on the event loop on which conversions are to run: called elsewhere, DBOS continues them on
+        a loop of its own, where the coordinator's channels and locks do not work.
+        """
+        asyncio.get_running_loop()
+        config: DBOSConfig = {
+            "name": "modelmill",
+            "system_database_url": f"sqlite:///{self._database}",
+            "application_version": _FLOW_VERSION,
+            "executor_id": "local",
+            "serializer": JSONSerializer(),
+            "log_level": "ERROR",
+            "enable_otlp": False,
+        }
+        DBOS(config=config)
+
+        @DBOS.workflow(name="convert")
+        async def convert(conversion_id: str) -> None:
+            await self._body(conversion_id, Checkpoint)
+
+        self._convert = convert
+        DBOS.launch()
+
+    async def start(self, conversion_id: str) -> None:
+        """Begin a conversion; one that was begun before is left as it is."""
+        with SetWorkflowID(conversion_id):
+            await DBOS.start_workflow_async(self._convert, conversion_id)
+
+    async def ended(self, conversion_id: str) -> bool | None:
+        """Whether DBOS is done with a conversion; None where it has never seen it."""
+        status = await DBOS.get_workflow_status_async(conversion_id)
+        return None if status is None else status.status in _ENDED
+
+    def close(self) -> None:
+        """Stop; conversions that run are continued at the next launch."""
+        DBOS.destroy(destroy_registry=True)

@@ -1,0 +1,230 @@
+"""What a conversion does, from its first checkpoint to its last.
+
+    opening     inspect the source, plan, and answer what the cache can answer
+    each step   that is left: run it when those that it needs are there; all that can run at once do
+    closing     results, verdict, final state
+
+Every part may be done again after a crash, and says the same again: outcomes are JSON values that the engine
+keeps, results are kept under their keys, and the journal takes nothing more once a conversion has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from modelmill.conversions.catalog import Catalog
+from modelmill.conversions.chronicle import Chronicle, Entry, StepChronicle
+from modelmill.conversions.engine import Checkpoint, Outcome
+from modelmill.conversions.results import conclude
+from modelmill.conversions.scope import Scope
+from modelmill.conversions.state import ConversionState, EventKind, StepRecord, StepState
+from modelmill.conversions.step_key import step_key
+from modelmill.conversions.step_runner import StepRunner
+from modelmill.errors import Failure, Fault, ModelmillError
+from modelmill.planning import ConversionSpec, Plan, PlannedStep, plan_conversion, plan_inspection
+from modelmill.planning.plan import DATASET, SOURCE
+from modelmill.values import Artifact, StepOrder, StepResult
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a flow runs in: the catalog at its start, the runner, its chronicle and its scope."""
+
+    catalog: Catalog
+    runner: StepRunner
+    chronicle: Chronicle
+    scope: Scope
+    prepare: Callable[[set[str]], None]
+
+
+class Flow:
+    """One conversion's run in this process."""
+
+    def __init__(self, conversion_id: str, spec: ConversionSpec, setting: Setting) -> None:
+        self._id = conversion_id
+        self._spec = spec
+        self._catalog = setting.catalog
+        self._runner = setting.runner
+        self._chronicle = setting.chronicle
+        self._scope = setting.scope
+        self._prepare = setting.prepare
+
+    async def run(self, checkpoint: Callable[[str], Checkpoint]) -> None:
+        """Run to the end; the conversion has ended when this returns."""
+        opening = await checkpoint("opening").reach(self._open)
+        if opening["failure"] is not None:
+            await checkpoint("closing").reach(lambda: self._refuse(Failure.from_json(opening["failure"])))
+            return
+        plan = Plan.from_json(opening["plan"])
+        records = {step_id: StepRecord.from_json(record) for step_id, record in opening["records"].items()}
+        left = [step for step in plan.steps if step.id not in records]
+        reserved = {step.id: checkpoint(step.id) for step in left}
+        closing = checkpoint("closing")
+        records.update(await self._run_steps(left, records, reserved))
+        await closing.reach(lambda: self._close(plan, records))
+
+    # Opening
+
+    async def _open(self) -> Outcome:
+        try:
+            plan, inspection = await self._scope.run(self._plan())
+        except ModelmillError as error:
+            return {"failure": error.failure.to_json(), "plan": None, "records": {}}
+        records = {inspection.id: inspection}
+        for step in plan.steps:
+            kept = await self._kept(step, records)
+            if kept is not None:
+                records[step.id] = kept
+        left = {step.environment for step in plan.steps if step.id not in records}
+        self._prepare(left)
+        await self._chronicle.write(
+            (EventKind.PLANNED, plan.to_json()),
+            *((EventKind.STEP_CHANGE, record.to_json()) for record in records.values()),
+        )
+        return {
+            "failure": None,
+            "plan": plan.to_json(),
+            "records": {step_id: record.to_json() for step_id, record in records.items()},
+        }
+
+    async def _plan(self) -> tuple[Plan, StepRecord]:
+        await self._chronicle.write((EventKind.STATE_CHANGE, {"state": ConversionState.RUNNING.value, "failure": None}))
+        options = self._spec.plugin_options.get("inspector", {})
+        step = plan_inspection(self._catalog.plugins, self._catalog.environments, options)
+        record = await self._run_step(step, {})
+        if record.failure is not None:
+            raise ModelmillError.of(record.failure)
+        plan = plan_conversion(self._spec, record.facts, self._catalog.plugins, self._catalog.environments)
+        return replace(plan, steps=(step, *plan.steps)), record
+
+    async def _kept(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> StepRecord | None:
+        """The record of a step whose inputs are all known and whose result is kept already."""
+        inputs = self._inputs(step, records)
+        if step.id in records or inputs is None:
+            return None
+        result = await self._runner.lookup(self._key(step, inputs))
+        return None if result is None else _succeeded(step.id, result, cached=True)
+
+    # Steps
+
+    async def _run_steps(
+        self, steps: list[PlannedStep], done: Mapping[str, StepRecord], reserved: Mapping[str, Checkpoint]
+    ) -> dict[str, StepRecord]:
+        """Run each step as soon as those that it needs have ended; the records of all."""
+        tasks: dict[str, asyncio.Task[StepRecord]] = {}
+
+        async def run(step: PlannedStep) -> StepRecord:
+            needed = [source for source in step.inputs.values() if source not in (SOURCE, DATASET)]
+            records = {source: done[source] if source in done else await tasks[source] for source in needed}
+            outcome = await reserved[step.id].reach(lambda: self._run_recorded(step, records))
+            return StepRecord.from_json(outcome)
+
+        for step in steps:
+            tasks[step.id] = asyncio.create_task(run(step), name=f"{self._id} {step.id}")
+        try:
+            return {step_id: await task for step_id, task in tasks.items()}
+        finally:
+            for task in tasks.values():
+                task.cancel()
+
+    async def _run_recorded(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> Outcome:
+        record = await self._run_step(step, records)
+        await self._chronicle.write((EventKind.STEP_CHANGE, record.to_json()))
+        return record.to_json()
+
+    async def _run_step(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> StepRecord:
+        """Run one step, whatever comes of it; failures are values here."""
+        inputs = self._inputs(step, records)
+        if inputs is None:
+            return StepRecord(step.id, StepState.SKIPPED)
+        began = datetime.now(UTC)
+
+        def started() -> Entry:
+            running = StepRecord(step.id, StepState.RUNNING, start_time=datetime.now(UTC))
+            return EventKind.STEP_CHANGE, running.to_json()
+
+        order = StepOrder(
+            conversion_id=self._id,
+            step_id=step.id,
+            plugin=step.plugin,
+            edge=step.edge,
+            environment=step.environment,
+            options=step.options,
+            inputs=inputs,
+            limits=self._spec.limits,
+        )
+        listener = StepChronicle(self._chronicle, step.id, started)
+        try:
+            run = await self._scope.run(self._runner.run(self._key(step, inputs), order, listener))
+        except ModelmillError as error:
+            return self._failed(step, began, error.failure)
+        record = _succeeded(step.id, run.result, cached=run.cached)
+        return replace(record, start_time=began, end_time=datetime.now(UTC), attempts=run.attempts)
+
+    def _failed(self, step: PlannedStep, began: datetime, failure: Failure) -> StepRecord:
+        cancelled = failure.fault is Fault.CANCELLATION
+        log.info("step failed", conversion=self._id, step=step.id, reason=failure.reason)
+        return StepRecord(
+            step.id,
+            StepState.CANCELLED if cancelled else StepState.FAILED,
+            start_time=began,
+            end_time=datetime.now(UTC),
+            failure=failure,
+            attempts=int(failure.details.get("attempts", 1)),
+        )
+
+    def _inputs(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> dict[str, Artifact] | None:
+        """The artifacts that a step takes; None where a step that makes one has not succeeded."""
+        given = {SOURCE: self._spec.source, DATASET: self._spec.verification.dataset}
+        made = {step_id: record.output for step_id, record in records.items()}
+        inputs = {name: {**made, **given}.get(source) for name, source in step.inputs.items()}
+        return None if None in inputs.values() else {name: item for name, item in inputs.items() if item is not None}
+
+    def _key(self, step: PlannedStep, inputs: Mapping[str, Artifact]) -> str:
+        """A conversion that ignores the cache has keys of its own: it shares nothing, and still resumes."""
+        salt = f"{self._spec.salt}\n{self._id}" if self._spec.ignore_cache else self._spec.salt
+        plugin, environment = self._catalog.plugin(step.plugin), self._catalog.environment(step.environment)
+        return step_key(step, plugin, environment, inputs, salt)
+
+    # Closing
+
+    async def _refuse(self, failure: Failure) -> Outcome:
+        cancelled = failure.fault is Fault.CANCELLATION
+        state = ConversionState.CANCELLED if cancelled else ConversionState.FAILED
+        change = {"state": state.value, "failure": None if cancelled else failure.to_json()}
+        await self._chronicle.write((EventKind.STATE_CHANGE, change))
+        return {}
+
+    async def _close(self, plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:
+        conclusion = conclude(plan, records, self._scope.failure)
+        failure = conclusion.failure
+        change: dict[str, Any] = {
+            "state": conclusion.state.value,
+            "failure": failure.to_json() if failure else None,
+        }
+        await self._chronicle.write(
+            *((EventKind.RESULT, result.to_json()) for result in conclusion.results),
+            (EventKind.STATE_CHANGE, change),
+        )
+        log.info("conversion ended", conversion=self._id, state=conclusion.state.value)
+        return {}
+
+
+def _succeeded(step_id: str, result: StepResult, cached: bool) -> StepRecord:
+    return StepRecord(
+        step_id,
+        StepState.SUCCEEDED,
+        cached=cached,
+        run_seconds=result.run_seconds,
+        peak_memory=result.peak_memory,
+        output=result.output,
+        facts=result.facts,
+    )

@@ -1,0 +1,215 @@
+"""The local fleet: a worker host for each environment, started when needed, kept warm, let go when idle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from modelmill.artifacts.store import ArtifactStore
+from modelmill.errors import ModelmillError
+from modelmill.fleet.code_layer import CodeLayer
+from modelmill.fleet.installation import Environments
+from modelmill.fleet.worker_client import StepListener
+from modelmill.fleet.worker_process import WorkerCommand, WorkerProcess
+from modelmill.settings import Settings
+from modelmill.values import Availability, Environment, StepOrder, StepResult, WorkerDescription
+
+log = structlog.get_logger(__name__)
+
+
+def _ignore(message: str) -> None:
+    """Where nobody is there to be told."""
+
+
+class LocalFleet:
+    """Runs steps on this machine. All methods belong to one event loop."""
+
+    def __init__(self, settings: Settings, environments: Environments, code: CodeLayer, store: ArtifactStore) -> None:
+        self._settings = settings
+        self._environments = environments
+        self._code = code
+        self._store = store
+        self._slots = asyncio.Semaphore(settings.slots)
+        self._seats: dict[str, _Seat] = {}
+        self._reaper: asyncio.Task[None] | None = None
+        self._description: WorkerDescription | None = None
+        self._describing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Begin to let idle workers go."""
+        self._reaper = asyncio.create_task(self._let_idle_go(), name="idle workers")
+
+    async def close(self) -> None:
+        """Stop every worker; running steps end as WORKER_LOST."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+        await asyncio.gather(*(seat.stop() for seat in self._seats.values()), return_exceptions=True)
+
+    # Environments
+
+    async def environments(self) -> list[Environment]:
+        """Every environment that is defined, and whether this machine can have it."""
+        return await asyncio.to_thread(
+            lambda: [self._environments.status(name) for name in sorted(self._environments.definitions)]
+        )
+
+    async def install(self, name: str, progress: Callable[[str], None]) -> Environment:
+        """Install an environment; `progress` is called from another thread."""
+        await asyncio.to_thread(self._environments.ensure, name, progress)
+        return await asyncio.to_thread(self._environments.status, name)
+
+    async def remove(self, name: str) -> Environment:
+        """Stop an environment's worker and delete its files; ENVIRONMENT_UNKNOWN where there is none."""
+        seat = self._seats.get(name)
+        if seat is not None:
+            await seat.stop()
+        await asyncio.to_thread(self._environments.remove, name)
+        return await asyncio.to_thread(self._environments.status, name)
+
+    # Plug-ins
+
+    async def describe(self) -> WorkerDescription:
+        """The plug-ins of this farm, as a worker without TensorFlow loads them."""
+        async with self._describing:
+            if self._description is None:
+                async with self._lease(await self._plainest()) as worker:
+                    self._description = await worker.client.describe()
+                for broken in self._description.broken:
+                    log.warning("plug-in left out", plugin=broken.name, reason=broken.failure.reason)
+            return self._description
+
+    async def _plainest(self) -> str:
+        available = [
+            environment
+            for environment in await self.environments()
+            if environment.availability is not Availability.UNAVAILABLE
+        ]
+        if not available:
+            raise ModelmillError(
+                "NO_ENVIRONMENT", "No environment can be had on this machine; `modelmill environments list` says why."
+            )
+        plain = min(available, key=lambda environment: (environment.tensorflow is not None, len(environment.provides)))
+        return plain.name
+
+    # Steps
+
+    def prepare(self, environments: set[str]) -> None:
+        """Start workers of installed environments ahead of the steps that will need them."""
+        for name in environments:
+            self._seat(name).warm()
+
+    async def run(self, order: StepOrder, listener: StepListener) -> StepResult:
+        """Run one step in its environment.
+
+        Waits for a free slot; that time is not the step's. Cancelling the task ends the step process.
+        Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
+        """
+        async with self._slots, self._lease(order.environment, listener.waits) as worker:
+            return await worker.client.run(order, self._store, listener)
+
+    @asynccontextmanager
+    async def _lease(self, name: str, waits: Callable[[str], None] = _ignore) -> AsyncIterator[WorkerProcess]:
+        seat = self._seat(name)
+        async with seat.lease(waits) as worker:
+            yield worker
+
+    def _seat(self, name: str) -> _Seat:
+        if name not in self._seats:
+            self._seats[name] = _Seat(name, self._settings, self._environments, self._code)
+        return self._seats[name]
+
+    async def _let_idle_go(self) -> None:
+        while True:
+            await asyncio.sleep(min(self._settings.worker_idle_seconds, 5.0))
+            for seat in self._seats.values():
+                if seat.idle_seconds > self._settings.worker_idle_seconds:
+                    await seat.stop()
+
+
+class _Seat:
+    """The place of one environment's worker: empty, or taken by one that lives."""
+
+    def __init__(self, name: str, settings: Settings, environments: Environments, code: CodeLayer) -> None:
+        self._name = name
+        self._settings = settings
+        self._environments = environments
+        self._code = code
+        self._worker: WorkerProcess | None = None
+        self._starting = asyncio.Lock()
+        self._leases = 0
+        self._last_use = time.monotonic()
+        self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long nobody has used the worker; 0 where there is none or it is in use."""
+        if self._worker is None or self._leases:
+            return 0.0
+        return time.monotonic() - self._last_use
+
+    @asynccontextmanager
+    async def lease(self, waits: Callable[[str], None]) -> AsyncIterator[WorkerProcess]:
+        """A worker that lives, started if need be, and not let go meanwhile."""
+        self._leases += 1
+        try:
+            yield await self._living(waits)
+        finally:
+            self._leases -= 1
+            self._last_use = time.monotonic()
+
+    def warm(self) -> None:
+        """Start the worker in the background if its environment is installed; what goes wrong shows in the lease."""
+        if self._worker is None and self._warming is None:
+            self._warming = asyncio.create_task(self._warm(), name=f"warm {self._name}")
+
+    async def stop(self) -> None:
+        """Stop the worker, if there is one."""
+        async with self._starting:
+            worker, self._worker = self._worker, None
+            if worker is not None:
+                await worker.stop()
+
+    async def _warm(self) -> None:
+        try:
+            status = await asyncio.to_thread(self._environments.status, self._name)
+            if status.availability is Availability.INSTALLED:
+                with suppress(ModelmillError):
+                    async with self.lease(_ignore):
+                        pass
+        finally:
+            self._warming = None
+
+    async def _living(self, waits: Callable[[str], None]) -> WorkerProcess:
+        async with self._starting:
+            if self._worker is not None and not self._worker.alive:
+                log.warning("worker was lost", environment=self._name, pid=self._worker.pid)
+                lost, self._worker = self._worker, None
+                await lost.stop()
+            if self._worker is None:
+                self._worker = await self._start(waits)
+            return self._worker
+
+    async def _start(self, waits: Callable[[str], None]) -> WorkerProcess:
+        loop = asyncio.get_running_loop()
+
+        def progress(message: str) -> None:
+            loop.call_soon_threadsafe(waits, message)
+
+        installed = await asyncio.to_thread(self._environments.ensure, self._name, progress)
+        code = await asyncio.to_thread(self._code.ensure, progress)
+        definition = installed.definition
+        command = WorkerCommand(
+            environment=definition.name,
+            digest=definition.digest,
+            provides=definition.provides,
+            python=installed.python,
+            code=code,
+            variables=definition.variables,
+            run=self._settings.run,
+            concurrency=self._settings.slots,
+        )
+        return await WorkerProcess.start(command)

@@ -1,0 +1,165 @@
+"""The edges ``run-checkpoint``, ``run-graph`` and ``run-frozen-graph``: a graph run by TensorFlow itself.
+
+A source is run as it is, unfrozen, with code that shares nothing with the freezer: an error of the freezer must
+show in the comparison, and would not if the reference had gone through it.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Set
+
+import numpy as np
+from modelmill_worker import Step, StepError, Tree, file_formats, graph_def
+from modelmill_worker import signature as signatures
+from modelmill_worker.errors import TOOL
+from modelmill_worker.signature import Signature
+
+from modelmill_verifier.run_results import Arrays, RunResult, run_failed, run_on_inputs
+from modelmill_verifier.variables import Restoration, plan_restoration
+
+_INDEX = ".index"
+
+
+def run_checkpoint(step: Step) -> Dict[str, Any]:
+    """Run a graph with the values of its checkpoint's variables."""
+    model = step.inputs["model"]
+    return _run(step, None, _graph_file(model), _checkpoint_prefix(model))
+
+
+def run_graph(step: Step) -> Dict[str, Any]:
+    """Run a graph without variables, as a user has it."""
+    return _run(step, None, _graph_file(step.inputs["model"]), None)
+
+
+def run_frozen_graph(step: Step) -> Dict[str, Any]:
+    """Run a frozen graph."""
+    model = step.inputs["model"]
+    return _run(step, signatures.read(model.path), model.path / "graph.pb", None)
+
+
+def _graph_file(model: Tree) -> Path:
+    for name in model.files:
+        path = model.path / name
+        if file_formats.recognise(path) in file_formats.GRAPH_FORMATS:
+            return path
+    raise StepError(
+        "GRAPH_NOT_FOUND",
+        "None of these files is a graph: {}. Add the graph.pb, graph.pbtxt or .meta file.".format(
+            ", ".join(model.files) or "(no files)"
+        ),
+        {"files": list(model.files)},
+    )
+
+
+def _checkpoint_prefix(model: Tree) -> str:
+    prefixes = [name[: -len(_INDEX)] for name in model.files if name.endswith(_INDEX)]
+    if len(prefixes) != 1:
+        raise StepError(
+            "CHECKPOINT_NOT_FOUND",
+            "There must be the files of one checkpoint, such as model.ckpt.index; given are: {}.".format(
+                ", ".join(model.files) or "(no files)"
+            ),
+            {"files": list(model.files)},
+        )
+    return str(model.path / prefixes[0])
+
+
+def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoint: Optional[str]) -> Dict[str, Any]:
+    import tensorflow as tf
+
+    def run(described: Signature, inputs: Arrays) -> RunResult:
+        # Read after TensorFlow's import, so that the message is TensorFlow's own.
+        graph = graph_def.read(graph_file)
+        outputs = _compute(graph, described, inputs, checkpoint)
+        return RunResult(outputs, facts={"tensorflow": tf.__version__})
+
+    return run_on_inputs(step, signature, run)
+
+
+def _compute(graph: Any, signature: Signature, inputs: Arrays, checkpoint: Optional[str]) -> Arrays:
+    fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
+    feeds = {graph_def.tensor_name(tensor.tensor): inputs[tensor.name] for tensor in signature.inputs}
+    needed = _needed_nodes(graph, list(fetches.values()) + list(feeds))
+    restoration = plan_restoration(graph, needed, checkpoint)
+    needed |= _needed_nodes(graph, list(restoration.own_assignments))
+    return _run_in_session(_prune(graph, needed, restoration), restoration, feeds, fetches)
+
+
+def _needed_nodes(graph: Any, references: List[str]) -> Set[str]:
+    """The nodes that these nodes or tensors depend on, themselves among them."""
+    nodes = graph_def.nodes_by_name(graph)
+    needed: Set[str] = set()
+    waiting = [graph_def.node_name(reference) for reference in references]
+    while waiting:
+        name = waiting.pop()
+        if name in needed:
+            continue
+        if name not in nodes:
+            raise StepError(
+                "NODE_NOT_FOUND",
+                "The graph has no node {}. Is it the graph that the outputs were named for?".format(name),
+                {"node": name},
+            )
+        needed.add(name)
+        waiting.extend(graph_def.node_name(reference) for reference in nodes[name].input)
+    return needed
+
+
+def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
+    """The needed part of a graph, on no particular device, with the assignments of variables.
+
+    A training graph also holds operations that this TensorFlow may not even know, and names devices
+    that this machine has not.
+    """
+    pruned = graph_def.new_graph()
+    pruned.versions.CopyFrom(graph.versions)
+    pruned.library.CopyFrom(graph.library)
+    pruned.node.extend(node for node in graph.node if node.name in needed)
+    for node in pruned.node:
+        node.device = ""
+        if "_class" in node.attr:  # What it shall lie beside, perhaps a node that is gone.
+            del node.attr["_class"]
+    pruned.node.extend(restoration.added_nodes)
+    return pruned
+
+
+def _run_in_session(graph: Any, restoration: Restoration, feeds: Arrays, fetches: Dict[str, str]) -> Arrays:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+    with tf.Graph().as_default() as imported:
+        _import(v1, graph, tf.__version__)
+        # One thread: sums are taken in the same order in every run.
+        config = v1.ConfigProto(
+            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, allow_soft_placement=True
+        )
+        with v1.Session(graph=imported, config=config) as session:
+            try:
+                for operation, feed in restoration.assignments():
+                    session.run(operation, feed)
+                values = session.run(fetches, feeds)
+            except tf.errors.OpError as error:
+                raise run_failed("TensorFlow " + tf.__version__, error) from error
+    return {name: _plain(np.asarray(value)) for name, value in values.items()}
+
+
+def _import(v1: Any, graph: Any, version: str) -> None:
+    import tensorflow as tf
+
+    try:
+        v1.import_graph_def(graph, name="")
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise StepError(
+            "GRAPH_NOT_READABLE",
+            "TensorFlow {} cannot read this graph: {}. A version as new as the one that wrote it can.".format(
+                version, lines[0].rstrip(".")
+            ),
+            {"tensorflow": version, "line": lines[0]},
+            TOOL,
+            str(error),
+        ) from error
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Strings as numpy's bytes, which a file of plain arrays can hold; anything else as it is."""
+    return values.astype("S") if values.dtype == object else values

@@ -87,10 +87,19 @@ def refusal(form: FileFormat, file_name: str) -> StepError:
     if form is FileFormat.EMPTY:
         return StepError("EMPTY_FILE", "{} is empty. Was it copied whole?".format(file_name), details)
     if form is FileFormat.GRAPH_DEF_TRUNCATED:
-        return _damaged(file_name, "it ends too early; was it copied whole?")
+        return damaged(file_name, "it ends too early; was it copied whole?")
     advice = _ADVICE.get(form, "Give a graph.pb, graph.pbtxt or .meta file.")
     return StepError(
         "NOT_A_GRAPH_DEF", "{} is not a GraphDef but {}. {}".format(file_name, form.value, advice), details
+    )
+
+
+def damaged(file_name: str, what: str) -> StepError:
+    """The error for a file that is meant to be a graph and cannot be read as one."""
+    return StepError(
+        "GRAPH_DEF_DAMAGED",
+        "{} cannot be read as a GraphDef: {}".format(file_name, what),
+        {"file": file_name, "error": what},
     )
 
 
@@ -183,7 +192,7 @@ def nodes_by_name(graph: GraphDef) -> Dict[str, NodeDef]:
     nodes = {node.name: node for node in graph.node}
     if len(nodes) != len(graph.node):
         twice, _ = Counter(node.name for node in graph.node).most_common(1)[0]
-        raise _damaged("The GraphDef", "it has two nodes named {}.".format(twice))
+        raise damaged("The GraphDef", "it has two nodes named {}.".format(twice))
     return nodes
 
 
@@ -216,7 +225,7 @@ def _parse_binary(message: Any, data: bytes, file_name: str) -> Any:
     try:
         message.ParseFromString(data)
     except DecodeError as error:
-        raise _damaged(file_name, str(error)) from error
+        raise damaged(file_name, str(error)) from error
     return message
 
 
@@ -224,9 +233,9 @@ def _parse_text(message: Any, data: bytes, file_name: str) -> Any:
     try:
         text_format.Parse(data.decode("utf-8-sig"), message)
     except UnicodeDecodeError as error:
-        raise _damaged(file_name, "it is no UTF-8 text ({}).".format(error)) from error
+        raise damaged(file_name, "it is no UTF-8 text ({}).".format(error)) from error
     except text_format.ParseError as error:
-        raise _damaged(file_name, str(error)) from error
+        raise damaged(file_name, str(error)) from error
     return message
 
 
@@ -238,11 +247,3 @@ def _with_nodes(graph: GraphDef, file_name: str) -> GraphDef:
             {"file": file_name},
         )
     return graph
-
-
-def _damaged(file_name: str, what: str) -> StepError:
-    return StepError(
-        "GRAPH_DEF_DAMAGED",
-        "{} cannot be read as a GraphDef: {}".format(file_name, what),
-        {"file": file_name, "error": what},
-    )

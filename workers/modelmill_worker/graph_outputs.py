@@ -1,0 +1,267 @@
+"""Which tensors of a GraphDef are a model's inputs and outputs, where nobody has said so.
+
+The outputs are the ends of the data flow that starts at the placeholders, once everything is put aside that is there
+for training, saving and watching only: gradients and updates, losses and metrics, summaries, assertions. Types and
+shapes are read from the nodes; nothing is run.
+"""
+
+import re
+from typing import Dict, Iterable, List, Optional, Set, Tuple
+
+from modelmill_worker import graph_def, tensors
+from modelmill_worker.dataflow import Dataflow
+from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.signature import Tensor
+
+#: Where data come in.
+_SOURCES = re.compile(r"Placeholder(V2|WithDefault)?|.*Dequeue.*|(Iterator|.*Iterator.*)GetNext.*|ReaderRead.*")
+#: What a user feeds.
+FED = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+
+#: Operations that train, save, restore, initialise, watch or assert; what they feed serves the same end.
+_BOOKKEEPING = re.compile(
+    r"(Resource|Sparse)?(Sparse)?Apply[A-Z].*|.*Assign(Add|Sub)?(VariableOp)?|Scatter(Add|Sub|Update|Mul|Div|Nd.*)"
+    r"|ResourceScatter.*|Save(V2|Slices)?|Restore(V2|Slice)?|MergeV2Checkpoints|ShardedFilename"
+    r"|.*Summary(V2)?|Assert|NoOp|IsVariableInitialized|VarIsInitializedOp|.*Grad(V[0-9])?|.*BackpropFilter(V2)?"
+    r"|WriteFile|DestroyTemporaryVariable|Queue(Enqueue|Close|Size).*"
+)
+_GRADIENT_SCOPE = re.compile(r"(^|/)gradients(_\d+)?/")
+_DIFFERENTIATED = re.compile(r"(?:^|/)gradients(?:_\d+)?/(?P<node>.+?)_grad/")
+
+#: Operations that multiply by or look up weights: a placeholder whose data reach one is an input, not a label.
+_WEIGHTED = re.compile(
+    r"(Depthwise)?Conv[23]D.*|DepthwiseConv2dNative|(Sparse|Batch)?MatMul(V[0-9])?|BiasAdd(V1)?|FusedBatchNorm.*"
+    r"|(Resource)?Gather(V2)?|.*LSTM.*|.*GRU.*|CudnnRNN.*|Einsum"
+)
+#: What losses and metrics are computed with, after the model's own last operation.
+_MEASURING = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        Abs Add AddN AddV2 All Any ArgMax ArgMin Cast ConcatV2 Div DivNoNan Equal Exp ExpandDims Gather GatherV2 Greater
+        GreaterEqual InTopK InTopKV2 IsFinite IsNan Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr Max Maximum
+        Mean Min Minimum Mul Neg NotEqual OneHot Pack Pow Prod Range Rank RealDiv Reshape Rsqrt Select SelectV2 Shape
+        ShapeN Size Slice Softplus SparseSoftmaxCrossEntropyWithLogits SoftmaxCrossEntropyWithLogits Sqrt Square
+        SquaredDifference Squeeze StopGradient StridedSlice Sub Sum Tile TopKV2 Where ZerosLike
+        """,
+    )
+)
+#: Left over in graphs that were cut: a loop's counter, a result that nothing used.
+_LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Switch", "Merge", "Enter"}
+#: Never what a model is made for.
+_NEVER_OUTPUTS = frozenset(
+    ["Const", "Shape", "ShapeN", "Rank", "Size", "Variable", "VariableV2", "VarHandleOp", "ReadVariableOp"]
+)
+
+#: Last operations of a model, and names that people give to them.
+_HEADS = frozenset(
+    ["Softmax", "LogSoftmax", "Sigmoid", "Tanh", "NonMaxSuppressionV4", "TFLite_Detection_PostProcess", "TopKV2"]
+)
+_HEAD_NAMES = re.compile(
+    r"prob|predict|output|logit|softmax|sigmoid|score|class|box|landmark|heatmap|offset|detection|embedding|label|final",
+    re.IGNORECASE,
+)
+_PASSING_ON = frozenset(["Identity", "Reshape", "Squeeze", "Cast"])
+
+_COMPARISONS = frozenset(
+    ["Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalNot"]
+)
+#: Attributes that hold an operation's output type, the telling ones first.
+_TYPE_ATTRIBUTES = ("DstT", "output_type", "out_type", "Tparams", "dtype", "T", "Tout", "type", "out_idx")
+
+
+def find_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
+    """The tensors that the model was most likely made to compute, best first; empty where none can be told."""
+    flow = Dataflow(graph)
+    aside = _bookkeeping(flow)
+    sources = [node.name for node in graph.node if _SOURCES.fullmatch(node.op) and not is_setting(node)]
+    live = flow.descendants(sources, without=aside) - set(sources)
+    live -= _measurements(flow, live, _labels(flow, sources, aside))
+    ends = [name for name in flow.nodes if name in live and not any(user in live for user in flow.consumers[name])]
+    ends = _leave_out_loose_ends(flow, ends)
+    ends.sort(key=lambda name: -_promise(flow, name))
+    return tuple(tensor for name in ends for tensor in output_tensors(flow.nodes[name]))
+
+
+def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
+    """The placeholders that these nodes depend on, best first: whole tensors before scalars such as `is_training`.
+
+    Settings (see `is_setting`) are no inputs.
+    """
+    flow = Dataflow(graph)
+    needed = flow.ancestors(outputs)
+    found = [
+        placeholder_tensor(node, graph.versions.producer)
+        for node in graph.node
+        if node.name in needed and node.op in FED and not is_setting(node)
+    ]
+    return tuple(sorted(found, key=lambda tensor: tensor.shape == ()))
+
+
+def is_setting(node: NodeDef) -> bool:
+    """Whether a node is a scalar placeholder with a default: a checkpoint's path, `is_training`, a dropout rate."""
+    return node.op == "PlaceholderWithDefault" and graph_def.shape_of_placeholder(node, producer=0) == ()
+
+
+def placeholder_tensor(node: NodeDef, producer: int) -> Tensor:
+    """The signature tensor of a placeholder in a graph that this producer version wrote."""
+    return Tensor(
+        name=node.name,
+        tensor=node.name + ":0",
+        dtype=tensors.data_type(node.attr["dtype"].type).name,
+        shape=graph_def.shape_of_placeholder(node, producer),
+    )
+
+
+def output_tensors(node: NodeDef) -> Tuple[Tensor, ...]:
+    """All that a node gives out; the first under the node's own name, further ones as "node:1"."""
+    return tuple(output_tensor(node, index) for index in range(_output_count(node)))
+
+
+def output_tensor(node: NodeDef, index: int) -> Tensor:
+    """One output of a node, with the type and shape that the node itself tells."""
+    tensor = "{}:{}".format(node.name, index)
+    return Tensor(
+        name=node.name if index == 0 else tensor,
+        tensor=tensor,
+        dtype=_output_dtype(node, index),
+        shape=_output_shape(node, index),
+    )
+
+
+def _bookkeeping(flow: Dataflow) -> Set[str]:
+    """Nodes of training, saving and watching, with all that follows from them."""
+    starts = [
+        name for name, node in flow.nodes.items() if _GRADIENT_SCOPE.search(name) or _BOOKKEEPING.fullmatch(node.op)
+    ]
+    return flow.descendants(starts)
+
+
+def _labels(flow: Dataflow, sources: List[str], aside: Set[str]) -> Set[str]:
+    """What depends on training targets: on sources whose data meet no weights although the model is trained."""
+    if not any(_GRADIENT_SCOPE.search(name) for name in flow.nodes):
+        return set()
+    reached = {source: flow.descendants([source], without=aside) for source in sources}
+    inputs = [source for source in sources if any(_WEIGHTED.fullmatch(flow.nodes[name].op) for name in reached[source])]
+    if not inputs:
+        return set()
+    return set().union(*[reached[source] for source in sources if source not in inputs])
+
+
+def _measurements(flow: Dataflow, live: Set[str], labelled: Set[str]) -> Set[str]:
+    """Losses, metrics and what only they and other put-aside nodes use, from the ends of the data flow backwards."""
+    differentiated = _differentiated(flow)
+    dropped = labelled & live
+    waiting = [name for name in live if not flow.consumers[name] or name in dropped]
+    waiting += [name for name in live if any(user not in live for user in flow.consumers[name])]
+    while waiting:
+        name = waiting.pop()
+        if name not in live or any(user in live and user not in dropped for user in flow.consumers[name]):
+            continue
+        if name not in dropped and not _measures(flow, name, differentiated):
+            continue
+        dropped.add(name)
+        waiting.extend(feeder for feeder in flow.feeders[name] if feeder not in dropped)
+    return dropped
+
+
+def _differentiated(flow: Dataflow) -> Set[str]:
+    """The nodes that tf.gradients went through: it names a scope after each."""
+    matches = (_DIFFERENTIATED.search(name) for name in flow.nodes)
+    return {match.group("node") for match in matches if match}
+
+
+def _measures(flow: Dataflow, name: str, differentiated: Set[str]) -> bool:
+    """Whether a node at an end only measures: a loss, or arithmetic that nobody named, for something put aside."""
+    if not flow.consumers[name]:
+        return name in differentiated
+    return flow.nodes[name].op in _MEASURING and _has_default_name(flow.nodes[name])
+
+
+def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
+    """Without what nobody can fetch or want; unnamed arithmetic is left out only where something better is there."""
+    loops = flow.inside_loops()
+    possible = [name for name in ends if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS]
+    wanted = [name for name in possible if not _is_loose(flow.nodes[name])]
+    return wanted or possible
+
+
+def _is_loose(node: NodeDef) -> bool:
+    return node.op in _LOOSE and _has_default_name(node)
+
+
+def _has_default_name(node: NodeDef) -> bool:
+    """Whether the node is named after its operation, as in "loss/sub_1", so that nobody cared to name it."""
+    operation = re.sub(r"V\d$", "", node.op).lower()
+    leaf = node.name.rsplit("/", 1)[-1].replace("_", "").lower()
+    return leaf.startswith(operation) or leaf.startswith(_PYTHON_NAMES)
+
+
+#: Default names that Python functions give to operations of another name.
+_PYTHON_NAMES = ("truediv", "div", "clipbyvalue", "stack", "concat", "tensorarraystack")
+
+
+def _promise(flow: Dataflow, name: str) -> int:
+    """How much a node looks like what people want from a model: 3 at most."""
+    node = flow.nodes[name]
+    head = node
+    while head.op in _PASSING_ON and flow.feeders[head.name]:
+        head = flow.nodes[flow.feeders[head.name][0]]
+    return 2 * (head.op in _HEADS) + bool(_HEAD_NAMES.search(name))
+
+
+def _output_count(node: NodeDef) -> int:
+    if node.op in ("Split", "SplitV"):
+        return int(node.attr["num_split"].i)
+    if node.op == "Unpack":
+        return int(node.attr["num"].i)
+    if "Tout" in node.attr and node.attr["Tout"].WhichOneof("value") == "list":
+        return len(node.attr["Tout"].list.type)
+    if "_output_types" in node.attr:
+        return len(node.attr["_output_types"].list.type)
+    return _OUTPUT_COUNTS.get(node.op, 1)
+
+
+_OUTPUT_COUNTS: Dict[str, int] = {
+    "TopK": 2,
+    "TopKV2": 2,
+    "Unique": 2,
+    "NonMaxSuppressionV4": 2,
+    "NonMaxSuppressionV5": 3,
+    "CombinedNonMaxSuppression": 4,
+    "TFLite_Detection_PostProcess": 4,
+}
+
+
+def _output_dtype(node: NodeDef, index: int) -> str:
+    """The type that the node tells; "unknown" where it tells none."""
+    if node.op in _COMPARISONS:
+        return "bool"
+    if node.op in ("TopK", "TopKV2") and index == 1:
+        return "int32"
+    if node.op.startswith("NonMaxSuppression") and index != 1:
+        return "int32"
+    for attribute in ("_output_types", "Tout", "component_types", "output_types"):
+        listed = node.attr[attribute].list.type if attribute in node.attr else ()
+        if index < len(listed):
+            return tensors.data_type(listed[index]).name
+    for attribute in _TYPE_ATTRIBUTES:
+        if attribute in node.attr and node.attr[attribute].WhichOneof("value") == "type":
+            return tensors.data_type(node.attr[attribute].type).name
+    return _DEFAULT_TYPES.get(node.op, "unknown")
+
+
+#: Types of operations that leave their type attribute out where it is the default.
+_DEFAULT_TYPES: Dict[str, str] = {
+    "ArgMax": "int64",
+    "ArgMin": "int64",
+    "Shape": "int32",
+    "Size": "int32",
+    "Rank": "int32",
+}
+
+
+def _output_shape(node: NodeDef, index: int) -> Optional[Tuple[int, ...]]:
+    """What shape inference left in the node when the graph was written, where it was asked to."""
+    shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
+    return tensors.decode_shape(shapes[index]) if index < len(shapes) else None

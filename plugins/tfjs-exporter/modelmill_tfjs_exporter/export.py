@@ -18,13 +18,13 @@ NODES_SHOWN = 20
 
 #: What an export may cost by nature: the largest error of an output, relative to that output's range.
 #:
-#: none: float32 sums in another order, and folded biases and batch normalisations; 1e-5 is the worst
-#:     seen on MTCNN and PoseNet.
-#: float16: a weight moves by up to 2^-11 = 5e-4 of itself. uint16: by half a step of 1/65535 of its tensor's range.
-#: uint8: by half a step of 1/255, 2e-3 of its tensor's range, and a depthwise layer's channels share that range.
-#:     Errors of about 30 layers in a row add up like their root, and the worst element of an output is several
-#:     times as far off as the usual one.
-EXPECTED_ERROR = {"none": 1e-4, "float16": 1e-2, "uint16": 1e-2, "uint8": 0.3}
+#: none: float32 sums in another order, and folded biases and batch normalisations. The worst seen on MTCNN and
+#:     PoseNet (31 layers) is 7e-6; 1e-4 leaves room for deeper nets.
+#: float16: a weight moves by up to 2^-11 = 5e-4 of itself; the worst element seen is off by 0.016.
+#: uint16: a weight moves by up to half a step of 1/65535 of its tensor's range; 0.021.
+#: uint8: half a step of 1/255; 0.07 on MTCNN. PoseNet is off by 0.65, with a cosine similarity of 0.42, because the
+#:     channels of a depthwise layer share one range: that must fail.
+EXPECTED_ERROR = {"none": 1e-4, "float16": 0.05, "uint16": 0.05, "uint8": 0.25}
 
 #: What becomes of numpy's types in TensorFlow.js, which has float32, int32, bool, string and complex64.
 _TYPES = {

@@ -20,13 +20,13 @@ MODEL = "model.tflite"
 #: What a conversion may cost by nature: the largest error of an output, relative to that output's range.
 #:
 #: float: nothing is quantised; sums of float32 (24 bits of mantissa, 6e-8) are taken in another order and biases and
-#:     batch normalisations are folded. The worst seen on MTCNN and PoseNet (28 layers) is 7e-6; 1e-4 leaves room for
+#:     batch normalisations are folded. The worst seen on MTCNN and PoseNet (31 layers) is 5e-6; 1e-4 leaves room for
 #:     deeper nets and is far below any error that a wrong operator makes.
 #: dynamic_range: a weight moves by up to half a step of 1/127 of its channel's largest, and so does an activation where
-#:     a kernel computes in int8. One layer is off by up to 0.4 % of its range, and errors of about 30
-#:     layers in a row add up like their root: 0.004 * sqrt(30) = 0.02. The worst element of an output is
-#:     several times as far off as the usual one; hence 0.15.
-EXPECTED_ERROR = {"float": 1e-4, "dynamic_range": 0.15}
+#:     a kernel computes in int8. The worst element seen is off by 0.10 on MTCNN and by 0.19 on PoseNet, whose cosine
+#:     similarity is still 0.96. TOCO quantises depthwise layers in one piece: PoseNet is off by 0.7 then, with
+#:     a cosine of 0.44, and must fail.
+EXPECTED_ERROR = {"float": 1e-4, "dynamic_range": 0.25}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """The edge ``run-tflite``: a .tflite run by TensorFlow's interpreter, in this process."""
 
 import inspect
+import re
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 from modelmill_worker import Step, StepError
 from modelmill_worker import signature as signatures
+from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature, Tensor
 
 from modelmill_verifier.run_results import Arrays, RunResult, run_failed, run_on_inputs
@@ -45,7 +47,22 @@ def _interpret(path: Path, signature: Signature, inputs: Arrays) -> Arrays:
         found = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
         return {tensor.name: interpreter.get_tensor(found[tensor.tensor]) for tensor in signature.outputs}
     except (RuntimeError, ValueError) as error:
-        raise run_failed(what, error) from error
+        raise _too_old(what, error) or run_failed(what, error) from error
+
+
+def _too_old(what: str, error: Exception) -> Optional[StepError]:
+    """The error for an interpreter that lacks an operator, or knows only an older form of it; None for other errors."""
+    found = re.search(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'", str(error))
+    if found is None:
+        return None
+    return StepError(
+        "INTERPRETER_TOO_OLD",
+        "{} is older than the model: it does not know {} in version {}. Run the check in an environment with a newer "
+        "TensorFlow, or convert with an older one.".format(what, found.group(1), found.group(2)),
+        {"operator": found.group(1), "version": int(found.group(2))},
+        TOOL,
+        str(error),
+    )
 
 
 def _new_interpreter(path: Path) -> Any:

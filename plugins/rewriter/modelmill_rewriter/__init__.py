@@ -1,0 +1,70 @@
+"""modelmill plug-in: rules that rewrite a GraphDef and explain themselves, without TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, Tuple
+
+from modelmill_worker import signature
+from modelmill_worker.hookspecs import hookimpl
+from modelmill_worker.options import option
+from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
+
+__version__ = "0.1.0"
+
+
+@dataclass(frozen=True)
+class RewriteOptions:
+    """Which rules run, and for whom."""
+
+    target: str = option("", "The target that the graph is for, whose rules run; none means the rules for any target.")
+    rewrite: Tuple[str, ...] = option((), "Run exactly these rules, in this order.")
+    no_rewrite: Tuple[str, ...] = option((), "Do not run these rules.")
+    tensorflow: str = option("", "The TensorFlow version that will convert the graph; none means a current one.")
+
+
+@hookimpl
+def modelmill_plugins() -> Iterator[Plugin]:
+    """The rewriter, with its one edge."""
+    yield Plugin(
+        name="rewriter",
+        version=__version__,
+        summary="Rewrites a frozen graph into what a target computes best, and says what it left alone and why.",
+        edges=(
+            Edge(
+                name="rewrite",
+                role=Role.REWRITE,
+                inputs=(("model", "tf.frozen_graph"),),
+                output="tf.frozen_graph",
+                run=run_rewrite,
+                options=RewriteOptions,
+            ),
+        ),
+    )
+
+
+def run_rewrite(step: Step) -> Dict[str, Any]:
+    """Rewrite ``graph.pb`` and pass the signature on as it is; the facts tell what every rule did.
+
+    Raises StepError UNKNOWN_RULE and INVALID_OPTION, and what `rewriting.rewrite_graph` raises.
+    """
+    from modelmill_worker import graph_def
+
+    from modelmill_rewriter._target import Target, parse_version
+    from modelmill_rewriter._tensor import parse_tensor
+    from modelmill_rewriter.rewriting import rewrite_graph
+    from modelmill_rewriter.rules_api import Interface
+    from modelmill_rewriter.sequences import passes_for
+
+    options = step.options
+    passes = passes_for(options.target, options.rewrite, options.no_rewrite)
+    target = Target(options.target, parse_version(options.tensorflow))
+    model = step.inputs["model"].path
+    named = signature.read(model)
+    interface = Interface(
+        inputs=tuple(parse_tensor(tensor.tensor) for tensor in named.inputs),
+        outputs=tuple(parse_tensor(tensor.tensor) for tensor in named.outputs),
+    )
+    graph = graph_def.read(model / "graph.pb")
+    rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)
+    graph_def.write(step.output / "graph.pb", rewritten)
+    signature.write(step.output, named)
+    return {"rules": [report.to_json() for report in reports]}

@@ -1,0 +1,239 @@
+"""A GraphDef that can be asked who reads what, and changed.
+
+Every question takes constant time, every change takes time in the number of edges changed, so that a rule's cost
+depends on what it matches and not on the size of the graph.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+from modelmill_worker import graph_def, tensors
+from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
+
+from modelmill_rewriter._operations import FORWARDING, PREDICATES
+from modelmill_rewriter._tensor import Tensor, parse_tensor, split_inputs
+
+_BOOL = tensors.data_type_of(bool).number
+
+
+@dataclass(frozen=True)
+class Interface:
+    """The tensors by which a model is used; the nodes that make them keep their names whatever is rewritten."""
+
+    inputs: Tuple[Tensor, ...]
+    outputs: Tuple[Tensor, ...]
+
+    @property
+    def nodes(self) -> FrozenSet[str]:
+        """The names that must stay."""
+        return frozenset(tensor.node for tensor in self.inputs + self.outputs)
+
+
+class GraphIndex:
+    """The nodes of a graph by name, with their consumers.
+
+    It takes over the GraphDef's nodes and changes them; hand in a copy where the original is needed.
+    The graph must be valid (`_validity.require_valid`).
+    """
+
+    def __init__(self, graph: GraphDef, interface: Interface) -> None:
+        self.interface = interface
+        self.kept = interface.nodes
+        self._fed = frozenset(tensor.node for tensor in interface.inputs)
+        self._source = graph
+        self._nodes: Dict[str, NodeDef] = {node.name: node for node in graph.node}
+        self._positions = {name: position for position, name in enumerate(self._nodes)}
+        #: producer -> consumer -> number of edges, data and control.
+        self._consumers: Dict[str, Dict[str, int]] = {name: {} for name in self._nodes}
+        self._arrays: Dict[str, Optional[np.ndarray]] = {}
+        for node in graph.node:
+            self._connect(node)
+
+    # -- questions ---------------------------------------------------------------------------------------------------
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._nodes
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def names(self) -> Tuple[str, ...]:
+        """Every node, in the order in which the graph will be written."""
+        return tuple(sorted(self._nodes, key=self._positions.__getitem__))
+
+    def node(self, name: str) -> NodeDef:
+        """The NodeDef of that name; read it, but change it through this class only."""
+        return self._nodes[name]
+
+    @property
+    def producer(self) -> int:
+        """The version of the GraphDef format that the graph was written in."""
+        return int(self._source.versions.producer)
+
+    def is_fed(self, name: str) -> bool:
+        """Whether the node is an input of the model, so that its value is not the graph's to say."""
+        return name in self._fed
+
+    def data_inputs(self, name: str) -> Tuple[Tensor, ...]:
+        """The tensors that a node reads, in order."""
+        return split_inputs(tuple(self._nodes[name].input))[0]
+
+    def control_inputs(self, name: str) -> Tuple[str, ...]:
+        """The nodes that a node waits for without reading them."""
+        return split_inputs(tuple(self._nodes[name].input))[1]
+
+    def consumers(self, name: str) -> Tuple[str, ...]:
+        """The nodes that read a node or wait for it, each once."""
+        return tuple(self._consumers[name])
+
+    def has_control_consumers(self, name: str) -> bool:
+        """Whether any node waits for this one without reading it."""
+        return any("^" + name in self._nodes[consumer].input for consumer in self._consumers[name])
+
+    def seen_through(self, tensor: Tensor) -> Tensor:
+        """The tensor that has the same value, behind the Identity nodes that only hand it on."""
+        while self.forwards(tensor):
+            tensor = parse_tensor(self._nodes[tensor.node].input[0])
+        return tensor
+
+    def forwards(self, tensor: Tensor) -> bool:
+        """Whether the tensor's producer only hands on another tensor, and waits for nothing."""
+        node = self._nodes[tensor.node]
+        return node.op in FORWARDING and len(node.input) == 1 and node.name not in self._fed
+
+    def array(self, name: str) -> Optional[np.ndarray]:
+        """The value of a Const node, bfloat16 as float32; None for a string or a handle."""
+        if name not in self._arrays:
+            node = self._nodes[name]
+            storage = tensors.data_type(node.attr["value"].tensor.dtype).storage
+            self._arrays[name] = graph_def.constant_value(node) if storage else None
+        return self._arrays[name]
+
+    def dtype(self, tensor: Tensor) -> int:
+        """The dtype of a tensor, by its number in types.proto; 0 where the node's attributes do not tell."""
+        node = self._nodes[tensor.node]
+        if node.op in PREDICATES:
+            return _BOOL
+        attributes = node.attr
+        for key in ("DstT", "out_type", "output_type", "Tout", "dtype", "T"):
+            if key in attributes and attributes[key].type:
+                return int(attributes[key].type)
+        return 0
+
+    def unused_name(self, wanted: str, taken: Iterable[str] = ()) -> str:
+        """`wanted`, or `wanted_1`, `wanted_2` ... where it is taken."""
+        taken = frozenset(taken)
+        name, number = wanted, 0
+        while name in self._nodes or name in taken:
+            number += 1
+            name = "{}_{}".format(wanted, number)
+        return name
+
+    # -- changes -----------------------------------------------------------------------------------------------------
+
+    def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
+        """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
+        position = self._positions[name]
+        self._disconnect(self._nodes.pop(name))
+        self._arrays.pop(name, None)
+        for node in nodes:
+            self._nodes[node.name] = node
+            self._positions[node.name] = position
+            self._consumers.setdefault(node.name, {})
+        for node in nodes:
+            self._connect(node)
+
+    def redirect(self, old: str, new: Tensor) -> Tuple[str, ...]:
+        """Let whoever reads or awaits a node's first output read or await another tensor; returns who was changed."""
+        changed = self.consumers(old)
+        for consumer in changed:
+            self.set_inputs(consumer, [_redirected(entry, old, new) for entry in self._nodes[consumer].input])
+        return changed
+
+    def set_inputs(self, name: str, spellings: Iterable[str]) -> None:
+        """Give a node other inputs; a control dependency named twice is kept once."""
+        node = self._nodes[name]
+        self._disconnect(node)
+        del node.input[:]
+        node.input.extend(_without_repeated_control(spellings))
+        self._connect(node)
+
+    def remove_unused(self, names: Iterable[str]) -> Tuple[str, ...]:
+        """Remove those of the named nodes that nobody uses, and what then lost its last use; returns what is gone.
+
+        The interface's nodes stay.
+        """
+        removed: List[str] = []
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in self._nodes or self._consumers[name] or name in self.kept:
+                continue
+            waiting.extend(node_name(entry) for entry in self._nodes[name].input)
+            self._remove(name)
+            removed.append(name)
+        return tuple(removed)
+
+    def retain(self, names: Iterable[str]) -> None:
+        """Remove every other node; none of those named may use one of them."""
+        retained = frozenset(names)
+        for name in [name for name in self._nodes if name not in retained]:
+            self._remove(name)
+
+    def to_graph_def(self) -> GraphDef:
+        """The graph as it is now, with the versions and the function library that it came with."""
+        graph = graph_def.new_graph()
+        graph.versions.CopyFrom(self._source.versions)
+        graph.library.CopyFrom(self._source.library)
+        for name in self.names():
+            self._forget_lost_colocation(self._nodes[name])
+            graph.node.add().CopyFrom(self._nodes[name])
+        return graph
+
+    def _remove(self, name: str) -> None:
+        self._disconnect(self._nodes.pop(name))
+        for index in (self._consumers, self._positions, self._arrays):
+            index.pop(name, None)  # type: ignore[attr-defined]
+
+    def _connect(self, node: NodeDef) -> None:
+        for entry in node.input:
+            consumers = self._consumers[node_name(entry)]
+            consumers[node.name] = consumers.get(node.name, 0) + 1
+
+    def _disconnect(self, node: NodeDef) -> None:
+        for entry in node.input:
+            consumers = self._consumers.get(node_name(entry))
+            if consumers is None:
+                continue
+            consumers[node.name] -= 1
+            if not consumers[node.name]:
+                del consumers[node.name]
+
+    def _forget_lost_colocation(self, node: NodeDef) -> None:
+        """TensorFlow refuses to import a node that is to lie beside one that does not exist."""
+        if "_class" not in node.attr:
+            return
+        classes = node.attr["_class"].list.s
+        found = [item for item in classes if not item.startswith(b"loc:@") or item[5:].decode() in self._nodes]
+        if not found:
+            del node.attr["_class"]
+        elif len(found) < len(classes):
+            classes[:] = found
+
+
+def _redirected(entry: str, old: str, new: Tensor) -> str:
+    if is_control(entry):
+        return "^" + new.node if entry[1:] == old else entry
+    return str(new) if parse_tensor(entry) == Tensor(old) else entry
+
+
+def _without_repeated_control(spellings: Iterable[str]) -> List[str]:
+    data: List[str] = []
+    control: List[str] = []
+    for entry in spellings:
+        if not is_control(entry):
+            data.append(entry)
+        elif entry not in control:
+            control.append(entry)
+    return data + control

@@ -1,0 +1,58 @@
+"""All that a rule or a pass is written with. How: README.md; an example: rules/prelu.py."""
+
+from modelmill_rewriter._builder import Attribute, Builder, Dtype
+from modelmill_rewriter._control_flow import OUTSIDE, Place, places
+from modelmill_rewriter._graph_index import GraphIndex, Interface
+from modelmill_rewriter._layout import Layout
+from modelmill_rewriter._matcher import Match
+from modelmill_rewriter._pass import Firing, Pass, Refusal, Report
+from modelmill_rewriter._pattern import (
+    Pattern,
+    absolute,
+    constant,
+    either,
+    maximum,
+    maybe,
+    minimum,
+    op,
+    relu,
+    value,
+)
+from modelmill_rewriter._rule import DONE, YES, Answer, Rule, Verdict, no
+from modelmill_rewriter._target import Target
+from modelmill_rewriter._tensor import Tensor
+
+__all__ = [
+    "DONE",
+    "OUTSIDE",
+    "YES",
+    "Answer",
+    "Attribute",
+    "Builder",
+    "Dtype",
+    "Firing",
+    "GraphIndex",
+    "Interface",
+    "Layout",
+    "Match",
+    "Pass",
+    "Pattern",
+    "Place",
+    "Refusal",
+    "Report",
+    "Rule",
+    "Target",
+    "Tensor",
+    "Verdict",
+    "absolute",
+    "constant",
+    "either",
+    "maximum",
+    "maybe",
+    "minimum",
+    "no",
+    "op",
+    "places",
+    "relu",
+    "value",
+]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +44,20 @@ class Settings:
     def state(self) -> Path:
         """The folder of the databases and of the embedded coordinator's socket."""
         return self.home / "state"
+
+    @property
+    def socket(self) -> Path:
+        """The embedded coordinator's socket; elsewhere where the kernel's 107 bytes for its path would be passed."""
+        usual = self.state / "coordinator.sock"
+        if len(os.fsencode(usual)) <= 107:
+            return usual
+        name = hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"modelmill-{os.getuid()}-{name}" / "coordinator.sock"
+
+    @property
+    def version(self) -> str:
+        """The version of modelmill that runs."""
+        return importlib.metadata.version("modelmill")
 
     @property
     def run(self) -> Path:

@@ -1,6 +1,6 @@
 """ArtifactService: files by digest, in and out."""
 
-# ruff: noqa: N802, ARG002 - the names and the arguments are those of the generated class
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -24,14 +24,14 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     def __init__(self, fleet: LocalFleet) -> None:
         self._fleet = fleet
 
-    async def ListTargets(  # noqa: N802, D102 - gRPC's names; the .proto tells what they do
+    async def ListTargets(
         self, request: catalog_pb2.ListTargetsRequest, context: Context
     ) -> catalog_pb2.ListTargetsResponse:
         description = await self._fleet.describe()
         targets = [target_message(target) for plugin in description.plugins for target in plugin.targets]
         return catalog_pb2.ListTargetsResponse(targets=sorted(targets, key=lambda target: target.name))
 
-    async def ListPlugins(  # noqa: N802, D102
+    async def ListPlugins(
         self, request: catalog_pb2.ListPluginsRequest, context: Context
     ) -> catalog_pb2.ListPluginsResponse:
         description = await self._fleet.describe()
@@ -40,25 +40,25 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
             broken=[_broken_message(broken) for broken in description.broken],
         )
 
-    async def ListEnvironments(  # noqa: N802, D102
+    async def ListEnvironments(
         self, request: catalog_pb2.ListEnvironmentsRequest, context: Context
     ) -> catalog_pb2.ListEnvironmentsResponse:
         environments = await self._fleet.environments()
         return catalog_pb2.ListEnvironmentsResponse(environments=[_environment_message(item) for item in environments])
 
-    async def InstallEnvironment(  # noqa: N802, D102
+    async def InstallEnvironment(
         self, request: catalog_pb2.InstallEnvironmentRequest, context: Context
     ) -> AsyncIterator[catalog_pb2.EnvironmentProgress]:
         async for message in _follow(lambda progress: self._fleet.install(request.name, progress)):
             yield message
 
-    async def CheckEnvironment(  # noqa: N802, D102
+    async def CheckEnvironment(
         self, request: catalog_pb2.CheckEnvironmentRequest, context: Context
     ) -> AsyncIterator[catalog_pb2.EnvironmentProgress]:
         async for message in _follow(lambda progress: check_environment(self._fleet, request.name, progress)):
             yield message
 
-    async def RemoveEnvironment(  # noqa: N802, D102
+    async def RemoveEnvironment(
         self, request: catalog_pb2.RemoveEnvironmentRequest, context: Context
     ) -> catalog_pb2.Environment:
         return _environment_message(await self._fleet.remove(request.name))

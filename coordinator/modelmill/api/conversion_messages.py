@@ -59,8 +59,7 @@ def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:
     return conversion_pb2.ConversionSpec(
         source=artifact_message(spec.source),
         targets=[
-            conversion_pb2.TargetRequest(name=target.name, options=struct_of(target.options))
-            for target in spec.targets
+            conversion_pb2.TargetRequest(name=target.name, options=struct_of(target.options)) for target in spec.targets
         ],
         plugin_options={name: struct_of(options) for name, options in spec.plugin_options.items()},
         verification=conversion_pb2.VerificationRequest(

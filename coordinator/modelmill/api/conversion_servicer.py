@@ -25,18 +25,18 @@ class ConversionServicer(conversion_pb2_grpc.ConversionServiceServicer):
     def __init__(self, conversions: Conversions) -> None:
         self._conversions = conversions
 
-    async def CreateConversion(  # noqa: N802, D102 - gRPC's names; the .proto tells what they do
+    async def CreateConversion(
         self, request: conversion_pb2.CreateConversionRequest, context: Context
     ) -> conversion_pb2.Conversion:
         conversion = await self._conversions.create(spec_of(request.spec), request.request_id)
         return conversion_message(conversion)
 
-    async def GetConversion(  # noqa: N802, D102
+    async def GetConversion(
         self, request: conversion_pb2.GetConversionRequest, context: Context
     ) -> conversion_pb2.Conversion:
         return conversion_message(await self._conversions.get(request.id))
 
-    async def ListConversions(  # noqa: N802, D102
+    async def ListConversions(
         self, request: conversion_pb2.ListConversionsRequest, context: Context
     ) -> conversion_pb2.ListConversionsResponse:
         size = min(request.page_size or _PAGE, _LARGEST_PAGE)
@@ -48,23 +48,23 @@ class ConversionServicer(conversion_pb2_grpc.ConversionServiceServicer):
             next_page_token="" if following is None else str(following),
         )
 
-    async def WatchConversion(  # noqa: N802, D102
+    async def WatchConversion(
         self, request: conversion_pb2.WatchConversionRequest, context: Context
     ) -> AsyncIterator[conversion_pb2.Event]:
         async for event in self._conversions.watch(request.id, request.from_sequence):
             yield event_message(event)
 
-    async def CancelConversion(  # noqa: N802, D102
+    async def CancelConversion(
         self, request: conversion_pb2.CancelConversionRequest, context: Context
     ) -> conversion_pb2.Conversion:
         return conversion_message(await self._conversions.cancel(request.id))
 
-    async def PlanConversion(  # noqa: N802, D102
+    async def PlanConversion(
         self, request: conversion_pb2.PlanConversionRequest, context: Context
     ) -> conversion_pb2.Plan:
         return plan_message(await self._conversions.plan(spec_of(request.spec)))
 
-    async def InspectModel(  # noqa: N802, D102
+    async def InspectModel(
         self, request: conversion_pb2.InspectModelRequest, context: Context
     ) -> conversion_pb2.InspectModelResponse:
         facts = await self._conversions.inspect(artifact_of(request.source), value_of(request.options))

@@ -1,0 +1,48 @@
+"""The freezer: a checkpoint and its graph, or a GraphDef as a user has it, become a frozen graph."""
+
+import importlib.util
+from typing import Iterator
+
+from modelmill_worker.hookspecs import hookimpl
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role
+
+from modelmill_freezer._steps import FreezeOptions, freeze, normalise
+
+__version__ = "0.1.0"
+
+
+@hookimpl
+def modelmill_plugins() -> Iterator[Plugin]:
+    """The freezer's description."""
+    yield Plugin(
+        name="freezer",
+        version=__version__,
+        summary="Turns checkpoints and GraphDefs into frozen graphs with named inputs and outputs",
+        edges=(
+            Edge(
+                name="freeze",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.checkpoint"),),
+                output="tf.frozen_graph",
+                run=freeze,
+                options=FreezeOptions,
+                requires=("tensorflow>=1.5",),
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="normalise",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.graph_def"),),
+                output="tf.frozen_graph",
+                run=normalise,
+                options=FreezeOptions,
+            ),
+        ),
+        preload=_preload,
+    )
+
+
+def _preload() -> None:
+    """Import TensorFlow, where the environment has it; `normalise` runs where there is none."""
+    if importlib.util.find_spec("tensorflow") is not None:
+        importlib.import_module("tensorflow")

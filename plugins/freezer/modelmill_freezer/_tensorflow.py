@@ -1,0 +1,91 @@
+"""All that the freezer asks of TensorFlow: a checkpoint's values, and the shapes that a graph implies."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+
+import numpy as np
+from modelmill_worker import graph_def, tensors
+from modelmill_worker.errors import StepError
+from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.signature import Tensor
+
+
+def _version_1() -> Any:
+    """TensorFlow 1's API, from whichever version is installed."""
+    import tensorflow
+
+    compat = getattr(tensorflow, "compat", None)
+    return getattr(compat, "v1", tensorflow)
+
+
+class CheckpointValues(Mapping):  # type: ignore[type-arg]
+    """A checkpoint's keys and arrays, each read when it is asked for; no graph and no session.
+
+    Raises StepError CHECKPOINT_UNREADABLE, when it is made or when a value is read.
+    """
+
+    def __init__(self, prefix: Path) -> None:
+        self._name = prefix.name
+        try:
+            self._reader = _version_1().train.NewCheckpointReader(str(prefix))
+            self._shapes: Dict[str, Sequence[int]] = self._reader.get_variable_to_shape_map()
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        if key not in self._shapes:
+            raise KeyError(key)
+        try:
+            return np.asarray(self._reader.get_tensor(key))
+        except Exception as error:
+            raise self._unreadable(error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._shapes
+
+    def _unreadable(self, error: Exception) -> StepError:
+        """TensorFlow raises anything from OpError to RuntimeError here, by version."""
+        return StepError(
+            "CHECKPOINT_UNREADABLE",
+            "TensorFlow cannot read the checkpoint {}: {}. Is it whole? Copy or save it again.".format(
+                self._name, str(error).split("\n", 1)[0].rstrip(".")
+            ),
+            {"checkpoint": self._name, "error": str(error)},
+        )
+
+
+def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Tensor, ...], Optional[str]]:
+    """The outputs with the types and shapes that TensorFlow infers, or as they are with a note that says why.
+
+    A graph may hold operations that only a converter knows, or attributes that only a newer TensorFlow knows; that
+    does not spoil it. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
+    """
+    tf = _version_1()
+    with tf.Graph().as_default() as imported:
+        try:
+            tf.import_graph_def(graph_def.copy(graph), name="")
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            return tuple(outputs), "Shapes of the outputs were not inferred: {}".format(str(error).split("\n", 1)[0])
+        return tuple(_inferred(imported, tensor) for tensor in outputs), None
+
+
+def _inferred(imported: Any, tensor: Tensor) -> Tensor:
+    try:
+        found = imported.get_tensor_by_name(tensor.tensor)
+    except KeyError as error:
+        raise StepError(
+            "OUTPUT_NOT_FOUND",
+            "{} has no such output: {}".format(graph_def.node_name(tensor.tensor), tensor.tensor),
+            {"name": tensor.tensor, "nearest": [graph_def.node_name(tensor.tensor)]},
+        ) from error
+    shape = tensors.decode_shape(found.shape.as_proto())
+    dtype = tensors.data_type(found.dtype.base_dtype.as_datatype_enum).name
+    return replace(tensor, dtype=dtype, shape=shape)

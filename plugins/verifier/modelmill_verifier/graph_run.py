@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
 import numpy as np
-from modelmill_worker import Step, StepError, Tree, file_formats, graph_def
+from modelmill_worker import Step, StepError, graph_def, source_files
 from modelmill_worker import signature as signatures
 from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature
@@ -16,51 +16,24 @@ from modelmill_worker.signature import Signature
 from modelmill_verifier.run_results import Arrays, RunResult, run_failed, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
 
-_INDEX = ".index"
-
 
 def run_checkpoint(step: Step) -> Dict[str, Any]:
     """Run a graph with the values of its checkpoint's variables."""
-    model = step.inputs["model"]
-    return _run(step, None, _graph_file(model), _checkpoint_prefix(model))
+    files = source_files.survey(step.inputs["model"])
+    checkpoint = source_files.choose_checkpoint(files)
+    return _run(step, None, source_files.choose_graph(files, checkpoint).path, str(checkpoint.prefix))
 
 
 def run_graph(step: Step) -> Dict[str, Any]:
     """Run a graph without variables, as a user has it."""
-    return _run(step, None, _graph_file(step.inputs["model"]), None)
+    files = source_files.survey(step.inputs["model"])
+    return _run(step, None, source_files.choose_graph(files, None).path, None)
 
 
 def run_frozen_graph(step: Step) -> Dict[str, Any]:
     """Run a frozen graph."""
-    model = step.inputs["model"]
-    return _run(step, signatures.read(model.path), model.path / "graph.pb", None)
-
-
-def _graph_file(model: Tree) -> Path:
-    for name in model.files:
-        path = model.path / name
-        if file_formats.recognise(path) in file_formats.GRAPH_FORMATS:
-            return path
-    raise StepError(
-        "GRAPH_NOT_FOUND",
-        "None of these files is a graph: {}. Add the graph.pb, graph.pbtxt or .meta file.".format(
-            ", ".join(model.files) or "(no files)"
-        ),
-        {"files": list(model.files)},
-    )
-
-
-def _checkpoint_prefix(model: Tree) -> str:
-    prefixes = [name[: -len(_INDEX)] for name in model.files if name.endswith(_INDEX)]
-    if len(prefixes) != 1:
-        raise StepError(
-            "CHECKPOINT_NOT_FOUND",
-            "There must be the files of one checkpoint, such as model.ckpt.index; given are: {}.".format(
-                ", ".join(model.files) or "(no files)"
-            ),
-            {"files": list(model.files)},
-        )
-    return str(model.path / prefixes[0])
+    model = step.inputs["model"].path
+    return _run(step, signatures.read(model), model / "graph.pb", None)
 
 
 def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoint: Optional[str]) -> Dict[str, Any]:

@@ -5,6 +5,7 @@ GraphDef: that works in every TensorFlow and needs nothing of its Python API. Fo
 checkpoint has under another name or cut in slices, the graph's own restoring is used: its Saver knows.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -69,7 +70,7 @@ def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) ->
             continue
         placeholder, assignment = _new_assignment(variable, "modelmill/restore_{}".format(number))
         added.extend((placeholder, assignment))
-        values[assignment.name] = (placeholder.name + ":0", reader.get_tensor(key))
+        values[assignment.name] = (placeholder.name + ":0", _read(reader, key))
     return Restoration(tuple(added), values, own, checkpoint)
 
 
@@ -81,14 +82,30 @@ def _open(checkpoint: str) -> Any:
     import tensorflow as tf
 
     train = tf.compat.v1.train if hasattr(tf.compat, "v1") else tf.train
-    # Versions before 2.3 raise a TypeError's cousin here for a damaged file; all derive from OpError or ValueError.
-    try:
+    with _refusing_damage():
         return train.NewCheckpointReader(checkpoint)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+
+
+def _read(reader: Any, key: str) -> np.ndarray:
+    with _refusing_damage():
+        return np.asarray(reader.get_tensor(key))
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    """Turn what TensorFlow raises for a damaged checkpoint into a StepError.
+
+    TensorFlow 1 raises its own OpError; TensorFlow 2 translates some of them into Python's, by their text.
+    """
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise StepError(
             "CHECKPOINT_UNREADABLE",
             "The checkpoint cannot be read: {}. Were all of its files copied whole?".format(str(error).rstrip(".")),
-            {},
+            {"error": str(error)},
         ) from error
 
 

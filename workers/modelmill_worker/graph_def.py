@@ -72,13 +72,18 @@ def parse(data: bytes, file_name: str = "the graph") -> GraphDef:
     if form is FileFormat.GRAPH_DEF:
         return _parse_binary(_module("graph_pb2").GraphDef(), data, file_name)
     if form is FileFormat.META_GRAPH:
-        return _parse_binary(_module("meta_graph_pb2").MetaGraphDef(), data, file_name).graph_def
+        return parse_meta_graph(data, file_name).graph_def
     if form is FileFormat.GRAPH_DEF_TEXT:
         return _with_nodes(_parse_text(_module("graph_pb2").GraphDef(), data, file_name), file_name)
     if form is FileFormat.META_GRAPH_TEXT:
         meta_graph = _parse_text(_module("meta_graph_pb2").MetaGraphDef(), data, file_name)
         return _with_nodes(meta_graph.graph_def, file_name)
     raise refusal(form, file_name)
+
+
+def parse_meta_graph(data: bytes, file_name: str) -> Any:
+    """A binary MetaGraphDef with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
+    return _parse_binary(_module("meta_graph_pb2").MetaGraphDef(), data, file_name)
 
 
 def refusal(form: FileFormat, file_name: str) -> StepError:

@@ -1,0 +1,191 @@
+"""What the files that a user handed in are together: one model of one kind, or an error that says what is wrong."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Sequence
+
+from modelmill_worker import graph_def, signature, source_files
+from modelmill_worker.errors import StepError
+from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
+from modelmill_worker.plugin_api import Tree
+from modelmill_worker.source_files import SourceFile, of_formats
+
+from modelmill_inspector import _hdf5, _saved_model, _tfjs_model
+from modelmill_inspector._graph_facts import describe_graph, describe_with, needs_checkpoint
+
+#: Formats of which one file is a whole model, and the kind of artifact that it is.
+_SINGLE_FILES = {
+    FileFormat.TFLITE: "tflite",
+    FileFormat.HDF5: "keras.h5",
+    FileFormat.KERAS_ARCHIVE: "keras.v3",
+    FileFormat.TFJS_GRAPH_MODEL: "tfjs.graph_model",
+    FileFormat.TFJS_LAYERS_MODEL: "tfjs.layers_model",
+}
+_SAVED_MODELS = (FileFormat.SAVED_MODEL, FileFormat.SAVED_MODEL_TEXT)
+#: How many file names an error lists.
+_LISTED = 8
+#: How many inputs or outputs a description names.
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A model: its kind, what is known of it, and what the report should say besides."""
+
+    kind: str
+    facts: Dict[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def recognise_source(tree: Tree) -> Recognised:
+    """The model that lies in the tree, as its files' content tells.
+
+    Raises StepError NO_MODEL_FOUND, AMBIGUOUS_SOURCE, EMPTY_FILE, CHECKPOINT_INCOMPLETE, CHECKPOINT_MISSING,
+    CHECKPOINT_UNREADABLE, GRAPH_MISSING, GRAPH_DEF_DAMAGED, KERAS_WEIGHTS_ONLY or WEIGHTS_MISSING.
+    """
+    files = source_files.survey(tree)
+    if signature.FILE_NAME in tree.files:
+        return _recognise_own_artifact(tree, files)
+    saved_models = of_formats(files, *_SAVED_MODELS)
+    folders = [file.name[: -len(file.path.name)] for file in saved_models]
+    others = [file for file in files if not any(file.name.startswith(folder) for folder in folders)]
+    singles = of_formats(others, *_SINGLE_FILES)
+    graphs = of_formats(others, *GRAPH_FORMATS, FileFormat.GRAPH_DEF_TRUNCATED)
+    _refuse_several(saved_models, singles, others)
+    if saved_models:
+        return _recognise_saved_model(tree, saved_models[0])
+    if singles:
+        return _recognise_single(tree, singles[0])
+    if source_files.has_checkpoint(others):
+        return _recognise_checkpoint(others)
+    if graphs:
+        return _recognise_graph(others)
+    arrays = of_formats(others, FileFormat.NPZ)
+    if len(arrays) == len(files) == 1:
+        return Recognised("dataset", {"description": "NumPy arrays in {}".format(arrays[0].name)})
+    raise _no_model(files)
+
+
+def _refuse_several(
+    saved_models: Sequence[SourceFile], singles: Sequence[SourceFile], others: Sequence[SourceFile]
+) -> None:
+    """A folder is one model: a SavedModel beside a .tflite is nothing that we should choose from."""
+    models = [file.name for file in saved_models] + [file.name for file in singles]
+    if models and (source_files.has_checkpoint(others) or of_formats(others, *GRAPH_FORMATS)):
+        rest = [FileFormat.CHECKPOINT_INDEX, FileFormat.CHECKPOINT_V1, *GRAPH_FORMATS]
+        models += [file.name for file in of_formats(others, *rest)]
+    if len(models) > 1:
+        raise source_files.ambiguous("models", models, "Give one of them.")
+
+
+def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile]) -> Recognised:
+    """An artifact that modelmill made, told by its signature.json."""
+    try:
+        endpoints = signature.read(tree.path)
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepError(
+            "SIGNATURE_DAMAGED",
+            "{} is not one that modelmill wrote. Leave it out, or convert the model again.".format(signature.FILE_NAME),
+            {"error": str(error)},
+        ) from error
+    for file in files:
+        if file.format is FileFormat.GRAPH_DEF:
+            graph = graph_def.read(file.path)
+            facts = describe_with(graph, endpoints)
+            return Recognised("tf.frozen_graph", dict(facts, description=_describe("A frozen graph", facts)))
+        if file.format is FileFormat.NPZ:
+            return Recognised("dataset", {"description": "NumPy arrays in {}".format(file.name)})
+        if file.format in _SINGLE_FILES:
+            found = _recognise_single(tree, file)
+            sides = _describe_endpoints(endpoints)
+            return Recognised(found.kind, dict(found.facts, **sides), found.notes)
+    raise _no_model(files)
+
+
+def _describe_endpoints(endpoints: signature.Signature) -> Dict[str, Any]:
+    """Inputs and outputs as facts."""
+    return {
+        "inputs": [asdict(tensor) for tensor in endpoints.inputs],
+        "outputs": [asdict(tensor) for tensor in endpoints.outputs],
+    }
+
+
+def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
+    checkpoint = source_files.choose_checkpoint(files)
+    graph_file = source_files.choose_graph(files, checkpoint)
+    graph = graph_def.read(graph_file.path)
+    facts = describe_graph(graph)
+    facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
+    facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
+    notes = []
+    if not facts["variables"]:
+        notes.append(
+            "{} has no variables that its outputs need: the checkpoint changes nothing.".format(graph_file.name)
+        )
+    return Recognised("tf.checkpoint", facts, notes)
+
+
+def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
+    graph_file = source_files.choose_graph(files, None)
+    graph = graph_def.read(graph_file.path)
+    if needs_checkpoint(graph):
+        raise StepError(
+            "CHECKPOINT_MISSING",
+            "The graph {} has variables, and their values are not there. "
+            "Give the checkpoint's prefix, such as model.ckpt-100, as the model "
+            "and this file with --graph.".format(graph_file.name),
+            {"graph": graph_file.name},
+        )
+    facts = describe_graph(graph)
+    facts["graph"] = graph_file.name
+    facts["description"] = _describe("A graph", facts)
+    return Recognised("tf.graph_def", facts)
+
+
+def _recognise_saved_model(tree: Tree, file: SourceFile) -> Recognised:
+    folder = file.name[: -len(file.path.name)]
+    inside = [name[len(folder) :] for name in tree.files if name.startswith(folder)]
+    _saved_model.check_variables(file.path.parent, inside)
+    if file.format is FileFormat.SAVED_MODEL_TEXT:
+        return Recognised("tf.saved_model", {"description": "A SavedModel in text form"})
+    graph, endpoints = _saved_model.read_graph(file.path)
+    facts = describe_with(graph, endpoints) if endpoints else describe_graph(graph)
+    return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))
+
+
+def _recognise_single(tree: Tree, file: SourceFile) -> Recognised:
+    kind = _SINGLE_FILES[file.format]
+    if file.format is FileFormat.HDF5 and not _hdf5.has_architecture(file.path):
+        raise StepError(
+            "KERAS_WEIGHTS_ONLY",
+            "{} holds weights without the model's architecture. "
+            "Save the whole model with model.save() and give that file.".format(file.name),
+            {"file": file.name},
+        )
+    facts: Dict[str, Any] = {}
+    if file.format in (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL):
+        facts = _tfjs_model.check_shards(file, list(tree.files))
+    what = file.format.value
+    return Recognised(kind, dict(facts, description="{} is {}".format(file.name, what)))
+
+
+def _describe(what: str, facts: Dict[str, Any]) -> str:
+    names = [
+        ", ".join(tensor["name"] for tensor in facts[side][:5]) or "nothing known" for side in ("inputs", "outputs")
+    ]
+    return "{} of {:,} nodes and {:,} parameters: {} -> {}".format(what, facts["nodes"], facts["parameters"], *names)
+
+
+def _no_model(files: Sequence[SourceFile]) -> StepError:
+    empty = [file.name for file in files if file.format is FileFormat.EMPTY]
+    if empty and len(empty) == len(files):
+        return StepError("EMPTY_FILE", "{} is empty. Was it copied whole?".format(empty[0]), {"file": empty[0]})
+    seen: List[str] = ["{} ({})".format(file.name, file.format.value) for file in files]
+    more = " and {} more".format(len(seen) - _LISTED) if len(seen) > _LISTED else ""
+    listed = "What is there: {}{}.".format(", ".join(seen[:_LISTED]), more) if seen else "There are no files."
+    return StepError(
+        "NO_MODEL_FOUND",
+        "No model was found. {} Give a checkpoint's prefix, a graph, a SavedModel's folder or a model file.".format(
+            listed
+        ),
+        {"files": {file.name: file.format.name for file in files}},
+    )

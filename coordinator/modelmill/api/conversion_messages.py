@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -43,13 +44,27 @@ def _limits_of(message: conversion_pb2.Limits) -> StepLimits:
 
 
 def _verification_request_of(message: conversion_pb2.VerificationRequest) -> VerificationRequest:
+    tolerance = message.tolerance if message.HasField("tolerance") else None
+    if tolerance is not None and not (math.isfinite(tolerance) and tolerance >= 0):
+        raise ModelmillError("INVALID_TOLERANCE", "A tolerance is a number that is not below zero.")
     return VerificationRequest(
         skip=message.skip,
         seed=message.seed,
         dataset=artifact_of(message.dataset) if message.HasField("dataset") else None,
-        tolerance=message.tolerance if message.HasField("tolerance") else None,
-        input_shapes={name: tuple(shape.dimensions) for name, shape in message.input_shapes.items()},
+        tolerance=tolerance,
+        input_shapes={name: _shape_of(name, shape) for name, shape in message.input_shapes.items()},
     )
+
+
+def _shape_of(name: str, message: conversion_pb2.Shape) -> tuple[int, ...]:
+    if any(dimension < 1 for dimension in message.dimensions):
+        shape = list(message.dimensions)
+        raise ModelmillError(
+            "INVALID_SHAPE",
+            f"Every dimension of an input's shape is 1 or more; {name} has {shape}.",
+            {"input": name, "shape": shape},
+        )
+    return tuple(message.dimensions)
 
 
 def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:

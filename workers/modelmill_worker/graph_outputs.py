@@ -47,10 +47,10 @@ _MEASURING = frozenset(
     )
 )
 #: Left over in graphs that were cut: a loop's counter, a result that nothing used.
-_LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Switch", "Merge", "Enter"}
+_LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Merge"}
 #: Never what a model is made for.
 _NEVER_OUTPUTS = frozenset(
-    ["Const", "Shape", "ShapeN", "Rank", "Size", "Variable", "VariableV2", "VarHandleOp", "ReadVariableOp"]
+    ["Const", "Shape", "ShapeN", "Rank", "Size", "Variable", "VariableV2", "VarHandleOp", "ReadVariableOp", "Switch"]
 )
 
 #: Last operations of a model, and names that people give to them.
@@ -181,9 +181,18 @@ def _measures(flow: Dataflow, name: str, differentiated: Set[str]) -> bool:
 def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
     """Without what nobody can fetch or want; unnamed arithmetic is left out only where something better is there."""
     loops = flow.inside_loops()
-    possible = [name for name in ends if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS]
+    possible = [
+        name
+        for name in ends
+        if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS and not _is_pivot(flow, name)
+    ]
     wanted = [name for name in possible if not _is_loose(flow.nodes[name])]
     return wanted or possible
+
+
+def _is_pivot(flow: Dataflow, name: str) -> bool:
+    """Whether an end only says which branch of a condition runs: "cond/switch_t" is an Identity of a Switch."""
+    return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in flow.feeders[name])
 
 
 def _is_loose(node: NodeDef) -> bool:

@@ -107,6 +107,7 @@ def _complete_checkpoint(name: str, by_name: Dict[str, SourceFile]) -> Checkpoin
     index = by_name.get(name + ".index")
     if index is None:
         raise _incomplete(name, [name + ".index"])
+    _refuse_empty(index)
     if index.format is not FileFormat.CHECKPOINT_INDEX:
         raise StepError(
             "CHECKPOINT_UNREADABLE",
@@ -120,10 +121,14 @@ def _complete_checkpoint(name: str, by_name: Dict[str, SourceFile]) -> Checkpoin
     missing = [file for file in wanted if file not in by_name]
     if missing:
         raise _incomplete(name, missing)
-    empty = [file for file in wanted if by_name[file].format is FileFormat.EMPTY]
-    if empty:
-        raise StepError("EMPTY_FILE", "{} is empty. Was it copied whole?".format(empty[0]), {"file": empty[0]})
+    for file in wanted:
+        _refuse_empty(by_name[file])
     return Checkpoint(name, index.path.with_name(index.path.name[: -len(".index")]), shards)
+
+
+def _refuse_empty(file: SourceFile) -> None:
+    if file.path.stat().st_size == 0:
+        raise StepError("EMPTY_FILE", "{} is empty. Was it copied whole?".format(file.name), {"file": file.name})
 
 
 def _incomplete(name: str, missing: Sequence[str]) -> StepError:

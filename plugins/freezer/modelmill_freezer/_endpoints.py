@@ -1,7 +1,7 @@
 """Which tensors become the inputs and outputs of the frozen graph: those that the user names, or those found."""
 
 import difflib
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Sequence, Tuple
 
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.dataflow import Dataflow
@@ -11,6 +11,7 @@ from modelmill_worker.graph_outputs import (
     FED,
     find_inputs,
     find_outputs,
+    is_setting,
     output_tensor,
     output_tensors,
     placeholder_tensor,
@@ -19,6 +20,7 @@ from modelmill_worker.signature import Signature, Tensor
 
 #: How many names an error proposes.
 _PROPOSALS = 5
+_LEAST_LIKENESS = 0.6
 
 
 def choose_endpoints(graph: GraphDef, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:
@@ -54,6 +56,12 @@ def fix_input_shapes(graph: GraphDef, shapes: Dict[str, Tuple[int, ...]]) -> Non
                 {"input": name, "declared": list(declared or ()), "given": list(shape)},
             )
         tensors.encode_shape(shape, node.attr["shape"].shape)
+
+
+def refreshed_inputs(graph: GraphDef, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
+    """The same inputs with the shapes that the graph's placeholders have now."""
+    nodes = graph_def.nodes_by_name(graph)
+    return tuple(placeholder_tensor(nodes[tensor.name], graph.versions.producer) for tensor in inputs)
 
 
 def _found_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
@@ -107,12 +115,24 @@ def _named_inputs(
 
 
 def nearest_names(name: str, names: Iterable[str]) -> List[str]:
-    """The names most like this one; those with it as a whole part of their path come first."""
-    every = list(names)
-    containing = [other for other in every if name.lower() in other.lower().split("/")]
-    containing.sort(key=len)
-    similar = difflib.get_close_matches(name, every, n=_PROPOSALS, cutoff=0.5)
-    return list(dict.fromkeys(containing[:_PROPOSALS] + similar))[:_PROPOSALS]
+    """The names most like this one, the likest first; a like last part of the path counts nearly as much."""
+    likeness = [(_likeness(name, other), other) for other in names]
+    likeness.sort(key=lambda pair: (-pair[0], len(pair[1])))
+    return [other for likely, other in likeness[:_PROPOSALS] if likely >= _LEAST_LIKENESS]
+
+
+def _likeness(name: str, other: str) -> float:
+    """From 0 to 1; cheap bounds spare most of the names of a large graph the exact ratio."""
+    best = 0.0
+    for first, second, weight in ((name, other, 1.0), (_last_part(name), _last_part(other), 0.95)):
+        matcher = difflib.SequenceMatcher(None, first.lower(), second.lower(), autojunk=False)
+        if weight * matcher.real_quick_ratio() > best and weight * matcher.quick_ratio() >= _LEAST_LIKENESS:
+            best = max(best, weight * matcher.ratio())
+    return best
+
+
+def _last_part(name: str) -> str:
+    return name.rsplit("/", 1)[-1]
 
 
 def _unknown_output(graph: GraphDef, reference: str) -> StepError:
@@ -123,7 +143,7 @@ def _unknown_output(graph: GraphDef, reference: str) -> StepError:
 
 
 def _unknown_input(graph: GraphDef, reference: str) -> StepError:
-    placeholders = [node.name for node in graph.node if node.op in FED]
+    placeholders = [node.name for node in graph.node if node.op in FED and not is_setting(node)]
     nearest = nearest_names(graph_def.node_name(reference), placeholders)
     message = "{} is not a placeholder that the outputs depend on.".format(reference)
     return _not_found("INPUT_NOT_FOUND", message, reference, nearest, placeholders[:_PROPOSALS])
@@ -148,22 +168,3 @@ def _no_input(graph: GraphDef, outputs: Iterable[str]) -> StepError:
 
 
 _NO_SOURCE = frozenset(["Const", "Variable", "VariableV2", "VarHandleOp"])
-
-
-def replace_tensors(signature: Signature, better: Dict[str, Tensor]) -> Signature:
-    """The signature with outputs told better, by tensor name."""
-    outputs = tuple(better.get(tensor.tensor, tensor) for tensor in signature.outputs)
-    return Signature(signature.inputs, outputs, signature.expected_error)
-
-
-def refreshed_inputs(graph: GraphDef, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
-    """The same inputs with the shapes that the graph's placeholders have now."""
-    nodes = graph_def.nodes_by_name(graph)
-    return tuple(placeholder_tensor(nodes[tensor.name], graph.versions.producer) for tensor in inputs)
-
-
-def optional_shape(dimensions: Optional[Sequence[Optional[int]]]) -> Optional[Tuple[int, ...]]:
-    """A shape in a signature's terms, from one with None for what is unknown."""
-    if dimensions is None:
-        return None
-    return tuple(-1 if size is None else int(size) for size in dimensions)

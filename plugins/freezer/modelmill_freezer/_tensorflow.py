@@ -27,7 +27,7 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
     """
 
     def __init__(self, prefix: Path) -> None:
-        self._name = prefix.name
+        self._prefix = prefix
         try:
             self._reader = _version_1().train.NewCheckpointReader(str(prefix))
             self._shapes: Dict[str, Sequence[int]] = self._reader.get_variable_to_shape_map()
@@ -53,12 +53,14 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
 
     def _unreadable(self, error: Exception) -> StepError:
         """TensorFlow raises anything from OpError to RuntimeError here, by version."""
+        name = self._prefix.name
+        what = str(error).replace(str(self._prefix), name)
         return StepError(
             "CHECKPOINT_UNREADABLE",
             "TensorFlow cannot read the checkpoint {}: {}. Is it whole? Copy or save it again.".format(
-                self._name, str(error).split("\n", 1)[0].rstrip(".")
+                name, what.split("\n", 1)[0].rstrip(".")
             ),
-            {"checkpoint": self._name, "error": str(error)},
+            {"checkpoint": name, "error": what},
         )
 
 

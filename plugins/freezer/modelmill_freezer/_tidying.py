@@ -2,7 +2,7 @@
 
 from typing import Iterable, List
 
-from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.graph_def import GraphDef, node_name
 
 #: Colocation names nodes that may be gone; shapes may have been fixed otherwise since they were inferred.
 _LEFTOVERS = ("_class", "_output_shapes")
@@ -28,16 +28,21 @@ def tidy(graph: GraphDef, inputs: Iterable[str]) -> List[str]:
             if "shape" in node.attr:
                 del node.attr["shape"]
     notes = ["{} takes its default value.".format(name) for name in settled]
-    training = [node.name for node in graph.node if _normalises_by_batch(node)]
-    if training:
-        notes.append(
-            "{} computes its statistics from each batch: the graph was built for training.".format(
-                ", ".join(training[:3])
-            )
-        )
+    notes += _note_training(graph)
     return notes
 
 
-def _normalises_by_batch(node: NodeDef) -> bool:
-    """Whether a node is batch normalisation in training mode, which is the attribute's default."""
-    return node.op.startswith("FusedBatchNorm") and ("is_training" not in node.attr or node.attr["is_training"].b)
+def _note_training(graph: GraphDef) -> List[str]:
+    """Batch normalisation in training mode, which is the attribute's default; not where a condition chooses it."""
+    operations = {node.name: node.op for node in graph.node}
+    training = [
+        node.name
+        for node in graph.node
+        if node.op.startswith("FusedBatchNorm")
+        and ("is_training" not in node.attr or node.attr["is_training"].b)
+        and operations.get(node_name(node.input[0])) != "Switch"
+    ]
+    if not training:
+        return []
+    names = ", ".join(training[:3])
+    return ["{} computes its statistics from each batch: the graph was built for training.".format(names)]

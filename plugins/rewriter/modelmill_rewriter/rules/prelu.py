@@ -12,10 +12,11 @@ convolution, [C] behind a matrix product).
 
 All compute x where x > 0 and alpha * x elsewhere: relu(-x) = -minimum(x, 0) = (abs(x) - x) / 2.
 
-TFLite's converter of TensorFlow 2 makes one PRELU of that spelling, TensorFlow.js' converter one Prelu, fused with the
-convolution before it, where the relu is the sum's first operand. TensorFlow 1.9's converter computes the first
-spelling wrongly, and makes a model that cannot be loaded where alpha has another rank; so for a converter before 1.12
-and a tensor of unknown rank, the result is maximum(x, 0) + alpha * minimum(x, 0).
+TFLite's converter makes one PRELU of that spelling, TensorFlow.js' converter one Prelu, fused with the convolution
+or matrix product before it, where the relu is the sum's first operand. TensorFlow 1.9 computes the first spelling
+wrongly; of a PReLU that it recognises it makes a PRELU that loads only where x has rank 4 and alpha rank 3. So for a
+converter before 1.12 (which has no such limit) and any other or unknown rank, the result is
+maximum(x, 0) + alpha * minimum(x, 0), which it takes as it is.
 """
 
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def _fitted(alpha: np.ndarray, layout: Optional[Layout]) -> np.ndarray:
 
 
 def _needs_maximum(match: Match, layout: Optional[Layout]) -> bool:
-    return layout is None and match.target.is_converted_before(1, 12)
+    return match.target.is_converted_before(1, 12) and (layout is None or layout.rank != 4)
 
 
 def _is_done(match: Match, fitted: np.ndarray) -> bool:

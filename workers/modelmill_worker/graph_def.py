@@ -235,8 +235,9 @@ def _parse_binary(message: Any, data: bytes, file_name: str) -> Any:
 
 
 def _parse_text(message: Any, data: bytes, file_name: str) -> Any:
+    """Parse text as a binary message would be parsed: fields that only a newer TensorFlow knows are left out."""
     try:
-        text_format.Parse(data.decode("utf-8-sig"), message)
+        text_format.Parse(data.decode("utf-8-sig"), message, allow_unknown_field=True)
     except UnicodeDecodeError as error:
         raise damaged(file_name, "it is no UTF-8 text ({}).".format(error)) from error
     except text_format.ParseError as error:

@@ -1,0 +1,53 @@
+"""A plug-in whose edges fail in every way that a worker must survive, and two that behave.
+
+For each there is a target: `--to test-abort` asks for a conversion that aborts. The edges take any frozen graph.
+"""
+
+from typing import Iterator
+
+from modelmill_worker import Edge, ErrorHint, FailedStep, Plugin, Role, Target, hookimpl
+
+from modelmill_misbehaving import deaths, work
+
+_RUNS = (
+    ("copy", work.copy, work.Copy, "gives the input back"),
+    ("slow-progress", work.report_slowly, work.Slow, "tells how far it is, slowly"),
+    ("look", work.look, work.Look, "tells what a step process can do and see"),
+    ("abort", deaths.abort, deaths.Native, "aborts, from Python or from C"),
+    ("segfault", deaths.segfault, deaths.Nothing, "reads address 0"),
+    ("bad-alloc", deaths.bad_alloc, deaths.Nothing, "aborts as C++ does when memory runs out"),
+    ("eat-memory", deaths.eat_memory, deaths.Memory, "touches pages until it is ended"),
+    ("grab-memory", deaths.grab_memory, deaths.Memory, "asks for more memory at once than there is"),
+    ("sleep", deaths.sleep, deaths.Sleep, "sleeps"),
+    ("flood-stderr", deaths.flood_stderr, deaths.Native, "prints without end"),
+    ("raise", deaths.raise_error, deaths.Nothing, "raises RuntimeError"),
+    ("explain", deaths.explain, deaths.Nothing, "raises StepError"),
+    ("exit", deaths.leave, deaths.Exit, "leaves with an exit code"),
+    ("no-output", deaths.make_nothing, deaths.Nothing, "makes no file"),
+    ("link-output", deaths.make_link, deaths.Nothing, "makes a link"),
+    ("rubbish-facts", deaths.return_nan, deaths.Nothing, "returns NaN as a fact"),
+    ("spawn-child", deaths.spawn_child, deaths.Child, "starts a process that outlives it"),
+    ("fill", deaths.fill_disk, deaths.Nothing, "writes to a full device"),
+)
+
+
+@hookimpl
+def modelmill_plugins() -> Iterator[Plugin]:
+    yield Plugin(
+        name="misbehaving",
+        version="0.1.0",
+        summary="Fails in every way, for tests",
+        edges=tuple(
+            Edge(name, Role.CONVERT, (("model", "tf.frozen_graph"),), "test." + name, run, options)
+            for name, run, options, _ in _RUNS
+        ),
+        targets=tuple(Target("test-" + name, "test." + name, "For tests: " + what, name) for name, _, _, what in _RUNS),
+    )
+
+
+@hookimpl
+def modelmill_error_hints(failure: FailedStep) -> Iterator[ErrorHint]:
+    if "please raise in the hook" in failure.log_tail:
+        raise ValueError("a hook that does not work")
+    if "known trouble" in failure.log_tail:
+        yield ErrorHint("KNOWN_TROUBLE", "This trouble is known: do something else.")

@@ -86,16 +86,16 @@ def _differ_as_numbers(
 ) -> Difference:
     finite = np.isfinite(reference)
     if not _equal_beyond_numbers(actual[~finite], reference[~finite]) or not np.isfinite(actual[finite]).all():
-        spread = _range(reference[finite])
+        spread = _told(_range(reference[finite]))
         reason = "NaN or infinite values are not in the same places as in the reference"
         return Difference(output, shape, None, spread, None, None, False, reason)
     actual, reference = actual[finite], reference[finite]
-    error = float(np.max(np.abs(actual - reference))) if reference.size else 0.0
+    error = _largest(actual - reference)
     return Difference(
         output=output,
         shape=shape,
-        max_abs_error=error,
-        reference_range=_range(reference),
+        max_abs_error=_told(error),
+        reference_range=_told(_range(reference)),
         rms_relative_error=_rms_relative_error(actual, reference),
         cosine_similarity=_cosine_similarity(actual, reference),
         passed=error <= allowed_error(reference, tolerance),
@@ -109,11 +109,18 @@ def _equal_beyond_numbers(actual: np.ndarray, reference: np.ndarray) -> bool:
 
 def allowed_error(reference: np.ndarray, tolerance: float) -> float:
     """The largest absolute error that passes, for a flat reference of finite values."""
-    if reference.size == 0:
-        return 0.0
-    largest = float(np.max(np.abs(reference)))
+    largest = _largest(reference)
     spread = _range(reference) or largest or 1.0
     return max(tolerance * spread, ROUNDING * largest)
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.max(np.abs(values))) if values.size else 0.0
+
+
+def _told(number: float) -> Optional[float]:
+    """A number as JSON can hold it: differences of float64's largest values overflow."""
+    return number if np.isfinite(number) else None
 
 
 def _range(values: np.ndarray) -> float:
@@ -121,16 +128,18 @@ def _range(values: np.ndarray) -> float:
 
 
 def _rms_relative_error(actual: np.ndarray, reference: np.ndarray) -> Optional[float]:
-    error, size = np.linalg.norm(actual - reference), np.linalg.norm(reference)
-    if size == 0.0:
-        return 0.0 if error == 0.0 else None
-    return float(error / size)
+    largest = _largest(reference)
+    if largest == 0.0:
+        return 0.0 if _largest(actual) == 0.0 else None
+    # Scaled first, so that no square overflows where the values do not.
+    error = np.linalg.norm(actual / largest - reference / largest)
+    return _told(float(error / np.linalg.norm(reference / largest)))
 
 
 def _cosine_similarity(actual: np.ndarray, reference: np.ndarray) -> float:
     """1 for the same direction; a vector of zeros is like another one (1) and unlike any other (0)."""
-    sizes = np.linalg.norm(actual), np.linalg.norm(reference)
+    sizes = _largest(actual), _largest(reference)
     if 0.0 in sizes:
         return 1.0 if sizes[0] == sizes[1] else 0.0
-    # Scaled first: the product of two large vectors' norms may overflow where their directions are fine.
-    return float(np.clip(np.dot(actual / sizes[0], reference / sizes[1]), -1.0, 1.0))
+    one, other = actual / sizes[0], reference / sizes[1]
+    return float(np.clip(np.dot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)), -1.0, 1.0))

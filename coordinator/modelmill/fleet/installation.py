@@ -1,0 +1,267 @@
+"""Installed environments: made by uv from their locks when first used, found again by the digest of the lock."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from modelmill.errors import Fault, ModelmillError
+from modelmill.fleet.built_folder import BuiltFolder, Hold
+from modelmill.fleet.definitions import EnvironmentDefinition
+from modelmill.fleet.import_check import check_imports
+from modelmill.fleet.interpreters import Fetchable, Interpreter, Interpreters, Missing
+from modelmill.fleet.tool_process import ToolProcesses, ToolResult
+from modelmill.fleet.uv_command import uv_arguments, uv_variables
+from modelmill.settings import Settings
+from modelmill.values import Availability, Environment
+
+log = structlog.get_logger(__name__)
+
+Progress = Callable[[str], None]
+
+#: The lines of uv that tell a person something; the others are lists and warnings.
+_TOLD = re.compile(r"\s*(Downloading|Building|Built|Resolved|Prepared|Installed)\b")
+_PYTHON = Path("bin") / "python"
+
+
+@dataclass(frozen=True)
+class InstalledEnvironment:
+    """An environment that is ready: its definition and the interpreter of its workers."""
+
+    definition: EnvironmentDefinition
+    python: Path
+
+    @property
+    def path(self) -> Path:
+        """The environment's folder."""
+        return self.python.parents[1]
+
+
+class Environments:
+    """The environments of this machine. Methods block, and may be called from any thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Mapping[str, EnvironmentDefinition],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._folder = settings.environments
+        self._definitions = dict(definitions)
+        self._environ = environ
+        self._interpreters = Interpreters(environ)
+        self._tools = ToolProcesses()
+        self._holds: dict[str, Hold] = {}
+        self._guard = threading.Lock()
+
+    @property
+    def definitions(self) -> Mapping[str, EnvironmentDefinition]:
+        """Every environment that is defined, by name."""
+        return self._definitions
+
+    def status(self, name: str) -> Environment:
+        """Whether an environment is installed or can be. Quick but for the first look for its Python.
+
+        Raises ModelmillError ENVIRONMENT_UNKNOWN.
+        """
+        definition = self._definition(name)
+        folder = self._built_folder(definition)
+        record = folder.record()
+        if record is not None:
+            return _environment(
+                definition, Availability.INSTALLED, disk_size=record["disk_size"], path=str(folder.path)
+            )
+        finding = self._interpreters.find(definition.python)
+        if isinstance(finding, Missing):
+            return _environment(definition, Availability.UNAVAILABLE, reason=finding.reason)
+        return _environment(definition, Availability.INSTALLABLE)
+
+    def ensure(self, name: str, progress: Progress) -> InstalledEnvironment:
+        """An environment, installed first if need be; it stays in use by this process until `remove` or `close`.
+
+        Another process that installs the same one is waited for. Raises ModelmillError: ENVIRONMENT_UNKNOWN;
+        ENVIRONMENT_UNAVAILABLE where there is no Python for it; ENVIRONMENT_INSTALL_FAILED or DISK_FULL with what
+        uv said; ENVIRONMENT_BROKEN where what was installed does not import; COORDINATOR_STOPPED after `close`.
+        """
+        definition = self._definition(name)
+        folder = self._built_folder(definition)
+
+        def build(lock: int) -> Mapping[str, Any]:
+            return self._install(definition, folder.path, _prefixed(name, progress), lock)
+
+        self._keep(name, folder.ensure(build, self._waits(_prefixed(name, progress))))
+        return InstalledEnvironment(definition, folder.path / _PYTHON)
+
+    def remove(self, name: str) -> None:
+        """Delete an environment's files, those of its earlier locks too; nothing happens where there are none.
+
+        End its workers first. Raises ModelmillError ENVIRONMENT_UNKNOWN, or ENVIRONMENT_IN_USE where another
+        process installs or uses it.
+        """
+        definition = self._definition(name)
+        self._let_go(name)
+        for folder in self._all_folders(definition):
+            if not folder.remove():
+                raise ModelmillError(
+                    "ENVIRONMENT_IN_USE",
+                    f"{name} was not removed: another modelmill process uses it. Stop that process and try again.",
+                    {"environment": name, "path": str(folder.path)},
+                    Fault.INFRASTRUCTURE,
+                )
+            log.info("environment removed", environment=name, path=str(folder.path))
+
+    def close(self) -> None:
+        """End installations that run and let go of what is in use; other threads get COORDINATOR_STOPPED."""
+        self._tools.close()
+        for name in self._definitions:
+            self._let_go(name)
+
+    # The steps of an installation
+
+    def _install(
+        self, definition: EnvironmentDefinition, folder: Path, progress: Progress, lock: int
+    ) -> Mapping[str, Any]:
+        started = time.monotonic()
+        python = self._interpreter(definition, progress, lock)
+        progress(f"Installing with Python {definition.python}")
+        self._uv(definition, progress, lock, "venv", "--no-project", "--python", python, folder)
+        self._uv(definition, progress, lock, *_sync_arguments(definition, folder))
+        progress("Importing " + ", ".join(definition.imports))
+        check_imports(self._tools, definition, folder / _PYTHON, lock)
+        os.sync()  # a machine that stops after this finds the files that the record stands for
+        seconds = time.monotonic() - started
+        log.info("environment installed", environment=definition.name, path=str(folder), seconds=round(seconds, 1))
+        return {"environment": definition.name, "digest": definition.digest, "disk_size": _disk_size(folder)}
+
+    def _interpreter(self, definition: EnvironmentDefinition, progress: Progress, lock: int) -> Path:
+        finding = self._interpreters.find(definition.python, afresh=True)
+        if isinstance(finding, Fetchable):
+            progress(f"Fetching Python {finding.version}")
+            self._uv(definition, progress, lock, "python", "install", "--no-bin", finding.version)
+            finding = self._interpreters.find(definition.python, afresh=True)
+        if isinstance(finding, Interpreter):
+            return finding.path
+        tried = finding.tried if isinstance(finding, Missing) else {}
+        reason = finding.reason if isinstance(finding, Missing) else "the Python that uv fetched does not run."
+        raise ModelmillError(
+            "ENVIRONMENT_UNAVAILABLE",
+            f"{definition.name} cannot be installed: {reason}",
+            {"environment": definition.name, "python": definition.python, "tried": dict(tried)},
+            Fault.INFRASTRUCTURE,
+        )
+
+    def _uv(self, definition: EnvironmentDefinition, progress: Progress, lock: int, *arguments: str | Path) -> None:
+        def told(line: str) -> None:
+            if _TOLD.match(line):
+                progress(line.strip())
+
+        result = self._tools.run(uv_arguments(*arguments), uv_variables(self._environ), told=told, held=lock)
+        if result.exit_code:
+            raise _failed(definition, result)
+
+    def _waits(self, progress: Progress) -> Callable[[], None]:
+        """Says once that another process is at work, and ends the waiting when this one is closed."""
+        told: list[str] = []
+
+        def waits() -> None:
+            self._tools.check_open()
+            if not told:
+                told.append("Waiting for another modelmill process that installs it")
+                progress(told[0])
+
+        return waits
+
+    # What is in use
+
+    def _keep(self, name: str, hold: Hold) -> None:
+        with self._guard:
+            if self._holds.setdefault(name, hold) is not hold:
+                hold.release()
+
+    def _let_go(self, name: str) -> None:
+        with self._guard:
+            hold = self._holds.pop(name, None)
+            if hold is not None:
+                hold.release()
+
+    # Where things are
+
+    def _definition(self, name: str) -> EnvironmentDefinition:
+        definition = self._definitions.get(name)
+        if definition is None:
+            known = ", ".join(sorted(self._definitions))
+            raise ModelmillError(
+                "ENVIRONMENT_UNKNOWN",
+                f"There is no environment {name!r}; there are {known}.",
+                {"environment": name, "known": sorted(self._definitions)},
+            )
+        return definition
+
+    def _built_folder(self, definition: EnvironmentDefinition) -> BuiltFolder:
+        return BuiltFolder(self._folder / f"{definition.name}-{definition.digest[:16]}", str(_PYTHON))
+
+    def _all_folders(self, definition: EnvironmentDefinition) -> list[BuiltFolder]:
+        of_this = re.compile(re.escape(definition.name) + r"-[0-9a-f]{16}")
+        found = self._folder.iterdir() if self._folder.exists() else ()
+        return [BuiltFolder(path, str(_PYTHON)) for path in found if of_this.fullmatch(path.name) and path.is_dir()]
+
+
+def _sync_arguments(definition: EnvironmentDefinition, folder: Path) -> list[str | Path]:
+    arguments: list[str | Path] = ["pip", "sync", "--strict", "--require-hashes", "--python", folder / _PYTHON]
+    if definition.build_constraints is not None:
+        arguments += ["--build-constraints", definition.build_constraints]
+    return [*arguments, definition.lock]
+
+
+def _failed(definition: EnvironmentDefinition, result: ToolResult) -> ModelmillError:
+    details = {"environment": definition.name, "exit_code": result.exit_code}
+    if result.disk_was_full:
+        message = f"The disk has no room for {definition.name}: free some space and try again."
+        return ModelmillError("DISK_FULL", message, details, Fault.INFRASTRUCTURE, result.tail)
+    return ModelmillError(
+        "ENVIRONMENT_INSTALL_FAILED",
+        f"uv could not install {definition.name}; the log says why. Is the package index reachable? "
+        f"Then try again with `modelmill environments install {definition.name}`.",
+        details,
+        Fault.INFRASTRUCTURE,
+        result.tail,
+    )
+
+
+def _environment(
+    definition: EnvironmentDefinition,
+    availability: Availability,
+    reason: str = "",
+    disk_size: int = 0,
+    path: str = "",
+) -> Environment:
+    return Environment(
+        name=definition.name,
+        summary=definition.summary,
+        digest=definition.digest,
+        python=definition.python,
+        provides=definition.provides,
+        graph_def_producer=definition.graph_def_producer,
+        availability=availability,
+        unavailable_reason=reason,
+        disk_size=disk_size,
+        path=path,
+    )
+
+
+def _prefixed(name: str, progress: Progress) -> Progress:
+    return lambda message: progress(f"{name}: {message}")
+
+
+def _disk_size(folder: Path) -> int:
+    """Bytes on disk. A file that uv's cache has as well counts fully: it is what the folder needs, cache or not."""
+    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
+    return sum(file.lstat().st_blocks * 512 for file in files)

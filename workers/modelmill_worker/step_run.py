@@ -12,6 +12,9 @@ from modelmill_worker.watch import INTERVAL, Limits, News, Watch
 from modelmill_worker.zygote_client import Closed, Ended, Lost, Refused, Started, StepProcess
 
 
+_NO_PROCESS = Ended(status=0, peak_memory=0)
+
+
 @dataclass(frozen=True)
 class InputTree:
     """One input: its kind and its files."""
@@ -88,10 +91,10 @@ class StepRun:
                 return event.pid
             if isinstance(event, Closed):
                 cancelled = True
-            elif isinstance(event, Refused):
-                raise deaths.cancelled() if cancelled else event.error
-            elif isinstance(event, Lost):
-                raise deaths.cancelled() if cancelled else deaths.worker_lost()
+            elif isinstance(event, (Refused, Lost)):
+                self._ended = _NO_PROCESS
+                error = event.error if isinstance(event, Refused) else deaths.worker_lost()
+                raise deaths.cancelled() if cancelled else error
 
     def news(self) -> Iterator[News]:
         """What the step tells and prints, until it has ended. Ends the step where it passes a limit."""
@@ -142,7 +145,7 @@ class StepRun:
             self._ended = event
             self._seconds = self._watch.seconds()
         elif isinstance(event, (Lost, Refused)):
-            self._ended = Ended(0, 0)
+            self._ended = _NO_PROCESS
             if self._killed_for is None:
                 self._killed_for = deaths.worker_lost()
         elif isinstance(event, Closed) and self._killed_for is None:

@@ -7,12 +7,14 @@ TOOL, INPUT = failure_pb2.Failure.TOOL, failure_pb2.Failure.INPUT
 INFRASTRUCTURE = failure_pb2.Failure.INFRASTRUCTURE
 _MIB = 1 << 20
 
+_200_MIB = {"memory_bytes": 200 * _MIB}
+
 DEATHS = [
     ("abort", {}, {}, "STEP_SIGNALLED", TOOL, {"signal": "SIGABRT"}, "about to abort"),
     ("abort", {"native": True}, {}, "STEP_SIGNALLED", TOOL, {"signal": "SIGABRT"}, "rank() == 4 from C"),
     ("segfault", {"words": "near"}, {}, "STEP_SIGNALLED", TOOL, {"signal": "SIGSEGV"}, "near"),
     ("bad-alloc", {}, {}, "STEP_OUT_OF_MEMORY", TOOL, {"signal": "SIGABRT"}, "std::bad_alloc"),
-    ("eat-memory", {}, {"memory_bytes": 200 * _MIB}, "STEP_OUT_OF_MEMORY", TOOL, {"limit_bytes": 200 * _MIB}, ""),
+    ("eat-memory", {}, _200_MIB, "STEP_OUT_OF_MEMORY", TOOL, {"limit_bytes": 200 * _MIB}, ""),
     (
         "grab-memory",
         {"mebibytes": 1 << 20},

@@ -32,10 +32,7 @@ class Look:
 
 def copy(step: Step) -> Dict[str, Any]:
     print(step.options.words)
-    for name in step.inputs["model"].files:
-        target = step.output / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(step.inputs["model"].path / name), str(target))
+    copy_files(step)
     return {"words": step.options.words, "files": len(step.inputs["model"].files)}
 
 
@@ -44,14 +41,14 @@ def report_slowly(step: Step) -> Dict[str, Any]:
         step.progress(number / step.options.steps, f"part {number + 1}")
         print("part", number + 1)
         time.sleep(step.options.seconds)
-    return copy_without_words(step)
+    return copy_files(step)
 
 
 def look(step: Step) -> Dict[str, Any]:
     """Facts about what a step process finds and may do."""
     model = step.inputs["model"]
     return dict(
-        copy_without_words(step),
+        copy_files(step),
         working_directory=Path.cwd() == step.scratch,
         temporary=tempfile.gettempdir() == str(step.scratch) == os.environ["TMPDIR"],
         standard_input=os.read(0, 1) == b"",
@@ -65,9 +62,11 @@ def look(step: Step) -> Dict[str, Any]:
     )
 
 
-def copy_without_words(step: Step) -> Dict[str, Any]:
+def copy_files(step: Step) -> Dict[str, Any]:
     for name in step.inputs["model"].files:
-        shutil.copyfile(str(step.inputs["model"].path / name), str(step.output / name))
+        target = step.output / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(str(step.inputs["model"].path / name), str(target))
     return {}
 
 

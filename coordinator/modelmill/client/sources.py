@@ -1,0 +1,159 @@
+"""What the user calls a model, as the files of a source artifact.
+
+A checkpoint is named by its prefix, as TensorFlow does: `model.ckpt` stands for `model.ckpt.index`, its
+`model.ckpt.data-*` and a graph. Nothing is read here: what the files are, the farm finds out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelmill.errors import ModelmillError
+
+#: A folder with more files than this is no model but a mistake, such as a home folder.
+FILES_LIMIT = 10_000
+
+_PART_OF_CHECKPOINT = re.compile(r"(?P<prefix>.+)\.(index|data-\d{5}-of-\d{5})")
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file: its path in the artifact, with forward slashes, and where it lies."""
+
+    path: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of a model and the name that people know it by."""
+
+    files: tuple[SourceFile, ...]
+    display_name: str
+
+
+def collect(source: Path, graph: Path | None = None) -> Source:
+    """The files that a user means.
+
+    source: a checkpoint prefix, a file, or a folder, of which all files count but hidden ones.
+    graph: the graph of a checkpoint; where it is None, the `.meta` beside the checkpoint is taken, if there is one.
+
+    Raises SOURCE_NOT_FOUND, GRAPH_NOT_FOUND, CHECKPOINT_INDEX_MISSING, SOURCE_EMPTY or SOURCE_TOO_LARGE.
+    """
+    files = list(_files_of(source, wants_graph=graph is None))
+    if graph is not None:
+        if not graph.is_file():
+            raise _not_found("GRAPH_NOT_FOUND", graph)
+        files = _with_graph(files, graph)
+    return Source(tuple(files), _display_name(source))
+
+
+def _files_of(source: Path, wants_graph: bool) -> Iterable[SourceFile]:
+    if source.is_dir():
+        return _folder(source)
+    prefix = _checkpoint_prefix(source)
+    if prefix is not None:
+        return _checkpoint(prefix, wants_graph)
+    if source.is_file():
+        return [SourceFile(source.name, source)]
+    raise _missing(source)
+
+
+def _checkpoint_prefix(source: Path) -> Path | None:
+    """The prefix where the source is one, or is a part of a checkpoint; a file of exactly that name comes first."""
+    if source.is_file():
+        part = _PART_OF_CHECKPOINT.fullmatch(source.name)
+        source = source.with_name(part["prefix"]) if part else source
+        return source if part and _beside(source, ".index").is_file() else None
+    return source if _beside(source, ".index").is_file() else None
+
+
+def _checkpoint(prefix: Path, wants_graph: bool) -> Iterator[SourceFile]:
+    yield _named(_beside(prefix, ".index"))
+    data = re.compile(re.escape(prefix.name) + r"\.data-\d{5}-of-\d{5}")
+    yield from (_named(file) for file in sorted(prefix.parent.iterdir()) if data.fullmatch(file.name))
+    meta = _beside(prefix, ".meta")
+    if wants_graph and meta.is_file():
+        yield _named(meta)
+
+
+def _folder(folder: Path) -> list[SourceFile]:
+    files: list[SourceFile] = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            file = Path(parent, name)
+            if not name.startswith(".") and file.is_file():
+                files.append(SourceFile(file.relative_to(folder).as_posix(), file))
+        if len(files) > FILES_LIMIT:
+            raise ModelmillError(
+                "SOURCE_TOO_LARGE",
+                f"{folder} holds more than {FILES_LIMIT} files, which no model does: name the model's own folder.",
+                {"source": str(folder), "limit": FILES_LIMIT},
+            )
+    if not files:
+        raise ModelmillError(
+            "SOURCE_EMPTY", f"{folder} holds no files: name the folder that the model is in.", {"source": str(folder)}
+        )
+    return files
+
+
+def _with_graph(files: list[SourceFile], graph: Path) -> list[SourceFile]:
+    if any(other.file.samefile(graph) for other in files):
+        return files
+    taken = {other.path for other in files}
+    path = graph.name if graph.name not in taken else f"graph/{graph.name}"
+    return [*files, SourceFile(path, graph)]
+
+
+def _named(file: Path) -> SourceFile:
+    return SourceFile(file.name, file)
+
+
+def _beside(prefix: Path, suffix: str) -> Path:
+    return prefix.with_name(prefix.name + suffix)
+
+
+def _display_name(source: Path) -> str:
+    name = source.resolve().name
+    part = _PART_OF_CHECKPOINT.fullmatch(name)
+    return part["prefix"] if part else name
+
+
+def _missing(source: Path) -> ModelmillError:
+    rest = [name for name in _names_beside(source) if name.startswith(source.name + ".")]
+    parts = [name for name in rest if _PART_OF_CHECKPOINT.fullmatch(name) or name.endswith(".meta")]
+    if not parts:
+        return _not_found("SOURCE_NOT_FOUND", source)
+    return ModelmillError(
+        "CHECKPOINT_INDEX_MISSING",
+        f"The checkpoint {source} has {', '.join(parts)} but no {source.name}.index, which says what is in it: "
+        "copy the whole checkpoint.",
+        {"source": str(source), "found": parts},
+    )
+
+
+def _not_found(reason: str, file: Path) -> ModelmillError:
+    names = _names_beside(file)
+    prefixes = {part["prefix"] for name in names if (part := _PART_OF_CHECKPOINT.fullmatch(name))}
+    nearest = difflib.get_close_matches(file.name, sorted(prefixes | set(names)), 3, 0.5)
+    if nearest:
+        hint = f"Near it there is: {', '.join(nearest)}."
+    elif file.parent.is_dir():
+        hint = "Give a checkpoint's prefix, a file or a folder."
+    else:
+        hint = f"There is no folder {file.parent} either."
+    details = {"source": str(file), "nearest": nearest}
+    return ModelmillError(reason, f"There is no {file}. {hint}", details)
+
+
+def _names_beside(file: Path) -> list[str]:
+    try:
+        return sorted(other.name for other in file.parent.iterdir())
+    except OSError:
+        return []

@@ -1,0 +1,42 @@
+"""How far files are that travel to or from the farm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: Bytes of a file in one message: below gRPC's usual limit of 4 MiB.
+PIECE = 1 << 20
+#: Pieces read or written in one thread hop.
+PIECES_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A moment of a transfer: the file that moved, and bytes done of all, over all files."""
+
+    path: str
+    done: int
+    total: int
+
+
+#: Is told of a transfer's progress; called on the client's event loop, so it must return at once.
+OnTransfer = Callable[[Transfer], None]
+
+
+def ignore_transfer(transfer: Transfer) -> None:
+    """For those who do not want to know."""
+
+
+class Meter:
+    """Adds up the bytes of several files that travel at once."""
+
+    def __init__(self, total: int, on_transfer: OnTransfer) -> None:
+        self._total = total
+        self._on_transfer = on_transfer
+        self._done: dict[str, int] = {}
+
+    def at(self, path: str, done: int) -> None:
+        """This file has come so far."""
+        self._done[path] = done
+        self._on_transfer(Transfer(path, sum(self._done.values()), self._total))

@@ -1,19 +1,15 @@
 """Steps without a worker, and the corpus."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from modelmill_tflite_quantizer import modelmill_plugins
 from modelmill_worker import Step, Tree, options
 
-RunConvert = Callable[[Path, dict[str, Any]], dict[str, Any]]
-
 
 @pytest.fixture
-def corpus() -> Path:
+def corpus():
     project = Path(__file__).resolve().parents[3]
     folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
     if not folder.is_dir():
@@ -22,10 +18,10 @@ def corpus() -> Path:
 
 
 @pytest.fixture
-def run_convert(tmp_path: Path) -> RunConvert:
+def run_convert(tmp_path):
     """Run the edge "convert" on a frozen graph's folder; what it made lies in tmp_path / "output"."""
 
-    def run(model: Path, values: dict[str, Any]) -> dict[str, Any]:
+    def run(model, values):
         (plugin,) = modelmill_plugins()
         (edge,) = plugin.edges
         (tmp_path / "output").mkdir()

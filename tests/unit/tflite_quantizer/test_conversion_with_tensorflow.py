@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from modelmill_tflite_quantizer.generations import generation_of
 from modelmill_worker import StepError
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
 tf = pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
-TOCO = tf.__version__ < "2.2"
+TOCO = generation_of(tf.__version__).engine == "TOCO"
 
 
 @pytest.fixture

@@ -1,0 +1,169 @@
+"""Small graphs for tests: written as a list of nodes, rewritten by one rule, computed with numpy."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from modelmill_rewriter.rewriting import rewrite_graph
+from modelmill_rewriter.rules_api import Interface, Pass, Report, Target, Tensor
+from modelmill_rewriter.sequences import passes_for
+from modelmill_worker import graph_def, tensors
+
+_INT_ATTRIBUTES = {"T", "dtype", "DstT", "SrcT"}
+
+
+@dataclass
+class Graph:
+    """A GraphDef in the making; every method returns the new node's name."""
+
+    message: Any = field(default_factory=graph_def.new_graph)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[str] = field(default_factory=list)
+
+    def node(self, name: str, operation: str, *inputs: str, dtype: str = "float32", **attributes: Any) -> str:
+        node = self.message.node.add()
+        node.name, node.op = name, operation
+        node.input.extend(inputs)
+        node.attr["T"].type = tensors.data_type_of(np.dtype(dtype)).number
+        for key, value in attributes.items():
+            if isinstance(value, bytes):
+                node.attr[key].s = value
+            elif isinstance(value, bool):
+                node.attr[key].b = value
+            elif isinstance(value, str):
+                node.attr[key].type = tensors.data_type_of(np.dtype(value)).number
+        return name
+
+    def placeholder(self, name: str, shape: tuple[int, ...] | None, dtype: str = "float32") -> str:
+        node = self.message.node.add()
+        node.name, node.op = name, "Placeholder"
+        node.attr["dtype"].type = tensors.data_type_of(np.dtype(dtype)).number
+        tensors.encode_shape(shape, node.attr["shape"].shape)
+        self.inputs.append(name)
+        return name
+
+    def constant(self, name: str, value: Any, dtype: str = "float32") -> str:
+        self.message.node.append(graph_def.new_constant(name, np.asarray(value, dtype)))
+        return name
+
+    def find(self, name: str) -> Any:
+        return next(node for node in self.message.node if node.name == name)
+
+    @property
+    def interface(self) -> Interface:
+        return Interface(
+            tuple(Tensor(name) for name in self.inputs if name in {node.name for node in self.message.node}),
+            tuple(Tensor(name) for name in self.outputs),
+        )
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """A graph after passes, with what they reported."""
+
+    message: Any
+    reports: tuple[Report, ...]
+
+    @property
+    def operations(self) -> list[str]:
+        return [node.op for node in self.message.node]
+
+    @property
+    def names(self) -> list[str]:
+        return [node.name for node in self.message.node]
+
+    @property
+    def fired(self) -> int:
+        return sum(len(report.fired) for report in self.reports)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        return {item.node: item.reason for report in self.reports for item in report.refused}
+
+    def find(self, name: str) -> Any:
+        return next(node for node in self.message.node if node.name == name)
+
+
+def rewrite(graph: Graph, *rules: str | Pass, target: Target = Target()) -> Rewritten:
+    """The graph after these rules, by name or as passes; the graph itself stays as it is."""
+    passes = [rule if isinstance(rule, Pass) else passes_for("", (rule,), ()) for rule in rules]
+    flat = [item for group in passes for item in (group if isinstance(group, tuple) else (group,))]
+    message, reports = rewrite_graph(graph_def.copy(graph.message), graph.interface, flat, target)
+    return Rewritten(message, reports)
+
+
+def evaluate(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0) -> list[np.ndarray]:
+    """What the outputs are, by numpy, for the operations of these tests; control dependencies are not followed."""
+    nodes = {node.name: node for node in message.node}
+    random = np.random.default_rng(seed)
+    values: dict[str, np.ndarray] = {}
+
+    def value(reference: str) -> np.ndarray:
+        name = graph_def.node_name(reference)
+        if name in feeds:
+            return feeds[name]
+        if name not in values:
+            values[name] = computed(nodes[name])
+        return values[name]
+
+    def computed(node: Any) -> np.ndarray:
+        if node.op == "Const":
+            return graph_def.constant_value(node)
+        operands = [value(reference) for reference in graph_def.data_inputs(node)]
+        if node.op == "RandomUniform":
+            return random.random(tuple(operands[0]), np.float32)
+        if node.op == "Cast":
+            return operands[0].astype(tensors.data_type(node.attr["DstT"].type).name)
+        return np.asarray(_KERNELS[node.op](*operands))
+
+    return [value(name) for name in outputs]
+
+
+_KERNELS: dict[str, Any] = {
+    "Abs": np.abs,
+    "Add": np.add,
+    "AddV2": np.add,
+    "BiasAdd": np.add,
+    "CheckNumerics": lambda x: x,
+    "Conv2D": lambda x, w: np.einsum("nhwi,io->nhwo", x, w[0, 0]),  # 1x1 filters, stride 1
+    "Floor": np.floor,
+    "GreaterEqual": np.greater_equal,
+    "Identity": lambda x: x,
+    "MatMul": np.matmul,
+    "Maximum": np.maximum,
+    "Minimum": np.minimum,
+    "Mul": np.multiply,
+    "Neg": np.negative,
+    "PlaceholderWithDefault": lambda x: x,
+    "PreventGradient": lambda x: x,
+    "Print": lambda x, *data: x,
+    "RealDiv": np.divide,
+    "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
+    "SelectV2": np.where,
+    "Shape": lambda x: np.array(x.shape, np.int32),
+    "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    "StopGradient": lambda x: x,
+    "Sub": np.subtract,
+}
+
+
+@pytest.fixture
+def graph() -> Graph:
+    return Graph()
+
+
+@pytest.fixture(scope="session")
+def new_graph() -> Any:
+    """Makes an empty graph, where a test needs several."""
+    return Graph
+
+
+@pytest.fixture(scope="session")
+def run_rules() -> Any:
+    return rewrite
+
+
+@pytest.fixture(scope="session")
+def compute() -> Any:
+    return evaluate

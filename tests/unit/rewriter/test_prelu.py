@@ -1,0 +1,263 @@
+"""The PReLU rule: every spelling, with any shape and alpha, computes the same afterwards; and when it says no."""
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+from hypothesis import given, strategies
+from modelmill_rewriter.rules_api import Target
+
+OLD = Target("tflite", (1, 9))
+
+
+def mirrored(graph):
+    graph.node("neg", "Neg", "x")
+    return graph.node("mirrored", "Relu", "neg")
+
+
+def neg_outside(graph, alpha):
+    graph.node("relu", "Relu", "x")
+    graph.constant("alpha", alpha)
+    graph.node("scaled", "Mul", "alpha", mirrored(graph))
+    graph.node("minus", "Neg", "scaled")
+    graph.node("prelu", "Add", "relu", "minus")
+
+
+def neg_inside(graph, alpha):
+    graph.node("relu", "Relu", "x")
+    graph.constant("alpha", alpha)
+    graph.node("alpha/read", "Identity", "alpha")
+    graph.node("minus", "Neg", mirrored(graph))
+    graph.node("scaled", "Mul", "minus", "alpha/read")
+    graph.node("prelu", "AddV2", "scaled", "relu")
+
+
+def minus_alpha_constant(graph, alpha):
+    graph.node("relu", "Relu", "x")
+    graph.constant("minus_alpha", -alpha)
+    graph.node("scaled", "Mul", mirrored(graph), "minus_alpha")
+    graph.node("prelu", "Add", "scaled", "relu")
+
+
+def subtracted(graph, alpha):
+    graph.node("relu", "Relu", "x")
+    graph.constant("alpha", alpha)
+    graph.node("scaled", "Mul", "alpha", mirrored(graph))
+    graph.node("prelu", "Sub", "relu", "scaled")
+
+
+def maximum_and_minimum(graph, alpha):
+    graph.constant("zero", 0)
+    graph.constant("alpha", alpha)
+    graph.node("max", "Maximum", "zero", "x")
+    graph.node("min", "Minimum", "x", "zero")
+    graph.node("scaled", "Mul", "alpha", "min")
+    graph.node("prelu", "Add", "max", "scaled")
+
+
+def absolute(graph, alpha):
+    graph.constant("alpha", alpha)
+    graph.constant("half", 0.5)
+    graph.node("relu", "Relu", "x")
+    graph.node("abs", "Abs", "x")
+    graph.node("sub", "Sub", "x", "abs")
+    graph.node("scaled", "Mul", "alpha", "sub")
+    graph.node("halved", "Mul", "scaled", "half")
+    graph.node("prelu", "Add", "relu", "halved")
+
+
+def two_factors(graph, alpha):
+    graph.constant("f", (1 + alpha) / np.float32(2))
+    graph.constant("g", (1 - alpha) / np.float32(2))
+    graph.node("abs", "Abs", "x")
+    graph.node("left", "Mul", "f", "x")
+    graph.node("right", "Mul", "g", "abs")
+    graph.node("prelu", "Add", "left", "right")
+
+
+SPELLINGS = [
+    neg_outside,
+    neg_inside,
+    minus_alpha_constant,
+    subtracted,
+    maximum_and_minimum,
+    absolute,
+    two_factors,
+]
+
+slopes = strategies.floats(-2, 2, width=32)
+values = strategies.floats(-1000, 1000, width=32)
+
+
+@strategies.composite
+def inputs_and_slopes(draw):
+    """An x of rank 1 to 4, and an alpha that broadcasts to it without stretching it."""
+    shape = tuple(draw(strategies.lists(strategies.integers(1, 4), min_size=1, max_size=4)))
+    rank = draw(strategies.integers(0, len(shape)))
+    alpha_shape = tuple(size if draw(strategies.booleans()) else 1 for size in shape[len(shape) - rank :])
+    x = draw(arrays.arrays(np.float32, shape, elements=values))
+    return x, draw(arrays.arrays(np.float32, alpha_shape, elements=slopes))
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+@pytest.mark.parametrize("target", [Target(), OLD], ids=["current", "tensorflow-1.9"])
+@given(data=inputs_and_slopes(), known=strategies.booleans())
+def test_computes_the_same(spell, target, data, known, new_graph, run_rules, compute):
+    x, alpha = data
+    graph = new_graph()
+    graph.placeholder("x", (*(-1 for _ in x.shape[:-1]), x.shape[-1]) if known else None)
+    spell(graph, alpha)
+    graph.outputs.append("prelu")
+
+    rewritten = run_rules(graph, "prelu", target=target)
+
+    assert not rewritten.refused
+    before, after = (compute(message, {"x": x}, ["prelu"])[0] for message in (graph.message, rewritten.message))
+    assert after.shape == before.shape
+    # Each spelling rounds two or three times in float32; the abs spelling doubles x before it halves it.
+    np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6 * float(np.abs(x).max()))
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+def test_fuses_every_spelling_to_the_same_operations(spell, graph, run_rules):
+    graph.placeholder("x", (-1, -1, -1, 2))
+    spell(graph, np.array([0.25, -0.5], np.float32))
+    graph.outputs.append("prelu")
+
+    rewritten = run_rules(graph, "prelu")
+
+    assert sorted(operation.replace("V2", "") for operation in rewritten.operations) == [
+        "Add", "Const", "Mul", "Neg", "Placeholder", "Relu", "Relu",
+    ]  # fmt: skip
+    assert rewritten.find("prelu").input[0] == "prelu/Relu", "TensorFlow.js looks for the relu first"
+    dims = rewritten.find("prelu/minus_alpha").attr["value"].tensor.tensor_shape.dim
+    assert [dim.size for dim in dims] == [1, 1, 2]
+
+
+def test_makes_maximum_and_minimum_for_a_converter_that_cannot_load_a_prelu_of_this_rank(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    neg_outside(graph, np.array([0.25, -0.5], np.float32))
+    graph.outputs.append("prelu")
+    assert "Maximum" in run_rules(graph, "prelu", target=OLD).operations
+    assert "Maximum" not in run_rules(graph, "prelu", target=Target("tflite", (1, 12))).operations
+    assert "Maximum" not in run_rules(graph, "prelu", target=Target("tflite", (2, 15))).operations
+
+
+def test_makes_relus_for_an_old_converter_where_the_rank_is_four(graph, run_rules):
+    graph.placeholder("x", (1, 8, 8, 2))
+    maximum_and_minimum(graph, np.array([0.25, -0.5], np.float32))
+    graph.outputs.append("prelu")
+    assert "Maximum" not in run_rules(graph, "prelu", target=OLD).operations
+
+
+def test_keeps_what_is_used_elsewhere_and_what_the_model_gives_out(graph, run_rules, compute):
+    graph.placeholder("x", (-1, 2))
+    neg_outside(graph, np.array([0.25, -0.5], np.float32))
+    graph.node("other", "Abs", "scaled")
+    graph.outputs += ["prelu", "other", "mirrored"]
+
+    rewritten = run_rules(graph, "prelu")
+
+    assert rewritten.fired == 1
+    assert {"scaled", "mirrored", "other"} <= set(rewritten.names)
+    assert "minus" not in rewritten.names
+    feeds = {"x": np.array([[1, -2], [-3, 4]], np.float32)}
+    for before, after in zip(
+        compute(graph.message, feeds, graph.outputs), compute(rewritten.message, feeds, graph.outputs), strict=True
+    ):
+        np.testing.assert_array_equal(after, before)
+
+
+def test_reports_the_nodes_before_and_after(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    neg_outside(graph, np.array([0.25, -0.5], np.float32))
+    graph.outputs.append("prelu")
+    (report,) = run_rules(graph, "prelu").reports
+    (firing,) = report.to_json()["fired"]
+    assert sorted(firing["before"]) == ["minus", "mirrored", "neg", "prelu", "relu", "scaled"]
+    assert firing["after"][-1] == "prelu"
+    assert set(firing["after"]) >= {"prelu/Relu", "prelu/minus_alpha"}
+
+
+def refusal(graph, run_rules, node="prelu"):
+    graph.outputs.append("prelu")
+    before = [list(item.input) for item in graph.message.node]
+    rewritten = run_rules(graph, "prelu")
+    assert rewritten.fired == 0
+    assert [list(item.input) for item in rewritten.message.node] == before
+    return rewritten.refused[node]
+
+
+def test_leaves_alone_when_alpha_is_computed(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    graph.placeholder("slope", (2,))
+    neg_outside(graph, np.zeros(2, np.float32))
+    graph.find("scaled").input[0] = "slope"
+    assert refusal(graph, run_rules) == "alpha, slope, is computed and not constant"
+
+
+def test_leaves_alone_when_alpha_is_a_default_that_may_be_fed(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    neg_outside(graph, np.zeros(2, np.float32))
+    graph.node("fed", "PlaceholderWithDefault", "alpha")
+    graph.inputs.append("fed")
+    graph.find("scaled").input[0] = "fed"
+    assert "alpha, fed, is computed" in refusal(graph, run_rules)
+
+
+def test_leaves_alone_when_the_sides_read_different_tensors(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    graph.placeholder("other", (-1, 2))
+    neg_outside(graph, np.zeros(2, np.float32))
+    graph.find("neg").input[0] = "other"
+    assert refusal(graph, run_rules) == "its two sides read different tensors, x and other"
+
+
+def test_leaves_alone_when_the_factors_belong_to_different_alphas(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    two_factors(graph, np.array([0.25, 0.5], np.float32))
+    graph.find("g").CopyFrom(_constant("g", [0.4, 0.25]))
+    assert refusal(graph, run_rules).startswith("its two factors are not")
+
+
+def test_leaves_alone_when_it_computes_integers(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    neg_outside(graph, np.zeros(2, np.float32))
+    graph.find("prelu").attr["T"].type = 3
+    assert refusal(graph, run_rules) == "it computes int32, and PReLU is for floats"
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (3,)], ids=["rank", "channels"])
+def test_leaves_alone_when_alpha_would_stretch_x(graph, run_rules, shape):
+    graph.placeholder("x", (-1, 1))
+    neg_outside(graph, np.full(shape, 0.5, np.float32))
+    assert "would stretch what it multiplies" in refusal(graph, run_rules)
+
+
+def test_leaves_alone_when_it_lies_in_a_loop(graph, run_rules):
+    graph.placeholder("start", (2,))
+    graph.node("x", "Enter", "start", frame_name=b"while")
+    neg_outside(graph, np.zeros(2, np.float32))
+    assert refusal(graph, run_rules) == "it lies inside the loop 'while'"
+
+
+def test_leaves_alone_when_it_lies_on_one_side_of_a_condition(graph, run_rules):
+    graph.placeholder("start", (2,))
+    graph.placeholder("training", (), "bool")
+    graph.node("switch", "Switch", "start", "training")
+    graph.node("x", "Abs", "switch:1")
+    neg_outside(graph, np.zeros(2, np.float32))
+    assert refusal(graph, run_rules) == "it lies inside the condition on 'training'"
+
+
+def test_says_nothing_about_sums_that_are_no_prelu(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    graph.node("relu", "Relu", "x")
+    graph.node("prelu", "Add", "relu", "x")
+    graph.outputs.append("prelu")
+    assert run_rules(graph, "prelu").refused == {}
+
+
+def _constant(name, value):
+    from modelmill_worker import graph_def
+
+    return graph_def.new_constant(name, np.asarray(value, np.float32))

@@ -18,6 +18,8 @@ class Settings:
     """One coordinator's settings.
 
     home: everything that is kept (MODELMILL_HOME; default: the user's data folder).
+    shared_cache: a folder for what can be had again, environments and built plug-ins, that several homes share
+        (MODELMILL_CACHE; default: none, and the home has its own).
     plugins: extra plug-in distributions, as project folders or wheels (MODELMILL_PLUGINS, separated like PATH).
     slots: steps that may run at once (MODELMILL_SLOTS; default: the number of cores).
     worker_idle_seconds: how long an unused worker is kept warm (MODELMILL_WORKER_IDLE_SECONDS).
@@ -29,6 +31,12 @@ class Settings:
     slots: int = 2
     worker_idle_seconds: float = 300.0
     coordinator_idle_seconds: float = 600.0
+    shared_cache: Path | None = None
+
+    @property
+    def cache(self) -> Path:
+        """Where environments and built plug-ins are."""
+        return self.shared_cache or self.home
 
     @property
     def store(self) -> Path:
@@ -38,7 +46,12 @@ class Settings:
     @property
     def environments(self) -> Path:
         """The folder of installed environments."""
-        return self.home / "environments"
+        return self.cache / "environments"
+
+    @property
+    def code(self) -> Path:
+        """The folder of built workers and plug-ins."""
+        return self.cache / "code"
 
     @property
     def state(self) -> Path:
@@ -68,10 +81,12 @@ class Settings:
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings that the environment's variables give."""
     home = environ.get("MODELMILL_HOME") or platformdirs.user_data_dir("modelmill", appauthor=False)
+    cache = environ.get("MODELMILL_CACHE")
     return Settings(
         home=Path(home).expanduser().resolve(),
         plugins=tuple(item for item in environ.get("MODELMILL_PLUGINS", "").split(os.pathsep) if item),
         slots=int(environ.get("MODELMILL_SLOTS") or os.cpu_count() or 1),
         worker_idle_seconds=float(environ.get("MODELMILL_WORKER_IDLE_SECONDS", "300")),
         coordinator_idle_seconds=float(environ.get("MODELMILL_IDLE_SECONDS", "600")),
+        shared_cache=Path(cache).expanduser().resolve() if cache else None,
     )

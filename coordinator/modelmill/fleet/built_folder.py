@@ -7,6 +7,7 @@ is what a killed builder left, and is cleared by the next.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -17,8 +18,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from modelmill.errors import Fault, ModelmillError
+
 _RECORD = ".complete.json"
 _POLL_SECONDS = 0.1
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 #: Builds into the folder, which does not exist yet, and returns the record. It is given the descriptor of the
 #: lock, which the programs that it starts must keep open.
@@ -64,8 +68,22 @@ class BuiltFolder:
         """The folder, built first if need be, in use until the hold is released.
 
         Where another process builds or removes it, `waits` is called again and again until that is done; an
-        exception from it ends the waiting. If `build` raises, nothing of the folder is left.
+        exception from it ends the waiting. If `build` raises, nothing of the folder is left. Raises
+        ModelmillError DISK_FULL where there is no space for it.
         """
+        try:
+            return self._ensure(build, waits)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise ModelmillError(
+                "DISK_FULL",
+                f"The disk has no room for {self.path}: free some space and try again.",
+                {"path": str(self.path)},
+                Fault.INFRASTRUCTURE,
+            ) from error
+
+    def _ensure(self, build: Build, waits: Callable[[], None]) -> Hold:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             descriptor = self._open_lock()

@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,11 @@ class CodeLayer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._folder = settings.home / "code"
+        self._folder = settings.code
         self._tools = ToolProcesses()
         self._guard = threading.Lock()
         self._broken: tuple[BrokenPlugin, ...] = ()
-        self._failed: dict[str, BrokenPlugin] = {}
+        self._failed: dict[str, Failure] = {}
         self._holds: dict[Path, Hold] = {}
 
     @property
@@ -108,15 +109,16 @@ class CodeLayer:
 
     def _wheel(self, source: CodeSource, progress: Progress) -> _Wheel:
         for _ in range(_ATTEMPTS):
-            digest = source.digest()
-            if source.is_wheel:
-                return _read_wheel(source, source.path, digest)
-            if digest in self._failed:
-                raise ModelmillError.of(self._failed[digest].failure)
-            path = self._build_wheel(source, digest, progress)
-            if source.digest() == digest:
-                return _read_wheel(source, path, digest)
-            BuiltFolder(path.parent, ".").remove()
+            with suppress(FileNotFoundError):  # an editor replaces files while they are read
+                digest = source.digest()
+                if source.is_wheel:
+                    return _read_wheel(source, source.path, digest)
+                if digest in self._failed:
+                    raise ModelmillError.of(self._failed[digest])
+                path = self._build_wheel(source, digest, progress)
+                if source.digest() == digest:
+                    return _read_wheel(source, path, digest)
+                BuiltFolder(path.parent, ".").remove()
         raise _cannot_build(source, "its files keep changing while it is built")
 
     def _build_wheel(self, source: CodeSource, digest: str, progress: Progress) -> Path:
@@ -126,10 +128,11 @@ class CodeLayer:
             progress(f"Building {source.distribution}")
             arguments = uv_arguments("build", "--wheel", "--no-create-gitignore", "--out-dir", folder.path, source.path)
             result = self._tools.run(arguments, uv_variables(), held=lock)
+            result.check_space(source.distribution)
             built = list(folder.path.glob("*.whl"))
             if result.exit_code or len(built) != 1:
                 error = _cannot_build(source, "uv could not build its wheel; the log says why", result.tail)
-                self._failed[digest] = _broken(source, error.failure)
+                self._failed[digest] = error.failure
                 raise error
             self._remove_unused()
             return {"wheel": built[0].name}

@@ -17,7 +17,7 @@ from modelmill.settings import Settings
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 #: What building and testing leave beside a project's code.
-_LEFTOVERS = frozenset({"build", "dist", "node_modules", "__pycache__"})
+_LEFTOVERS = frozenset({"build", "dist", "node_modules"})
 
 
 @dataclass(frozen=True)

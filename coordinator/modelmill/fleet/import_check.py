@@ -35,9 +35,7 @@ def check_imports(
     """
     variables = {**uv_variables(os.environ), **definition.variables}
     result = tools.run([str(python), "-c", _PROGRAM, *definition.imports], variables, held=held)
-    if result.disk_was_full:
-        message = f"The disk has no room for {definition.name}: free some space and try again."
-        raise ModelmillError("DISK_FULL", message, {"environment": definition.name}, Fault.INFRASTRUCTURE, result.tail)
+    result.check_space(definition.name)
     answers = [line[len(_ANSWER) :] for line in result.tail.splitlines() if line.startswith(_ANSWER)]
     if result.exit_code or not answers:
         raise _broken(definition, f"importing {', '.join(definition.imports)} failed", result.tail)

@@ -164,6 +164,7 @@ class Environments:
                 progress(line.strip())
 
         result = self._tools.run(uv_arguments(*arguments), uv_variables(self._environ), told=told, held=lock)
+        result.check_space(definition.name)
         if result.exit_code:
             raise _failed(definition, result)
 
@@ -222,15 +223,11 @@ def _sync_arguments(definition: EnvironmentDefinition, folder: Path) -> list[str
 
 
 def _failed(definition: EnvironmentDefinition, result: ToolResult) -> ModelmillError:
-    details = {"environment": definition.name, "exit_code": result.exit_code}
-    if result.disk_was_full:
-        message = f"The disk has no room for {definition.name}: free some space and try again."
-        return ModelmillError("DISK_FULL", message, details, Fault.INFRASTRUCTURE, result.tail)
     return ModelmillError(
         "ENVIRONMENT_INSTALL_FAILED",
         f"uv could not install {definition.name}; the log says why. Is the package index reachable? "
         f"Then try again with `modelmill environments install {definition.name}`.",
-        details,
+        {"environment": definition.name, "exit_code": result.exit_code},
         Fault.INFRASTRUCTURE,
         result.tail,
     )

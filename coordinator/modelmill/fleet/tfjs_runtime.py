@@ -43,7 +43,7 @@ class TfjsRuntime:
     """TensorFlow.js on this machine. Methods block, and may be called from any thread."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str] = os.environ) -> None:
-        self._folder = settings.home / "node"
+        self._folder = settings.cache / "node"
         self._environ = {name: value for name, value in environ.items() if not name.startswith(("NODE_", "npm_"))}
         self._tools = ToolProcesses()
         self._guard = threading.Lock()
@@ -96,9 +96,7 @@ class TfjsRuntime:
             shutil.copyfile(manifests / name, folder / name)
         arguments = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-progress"]
         result = self._tools.run(arguments, self._environ, folder, held=lock)
-        if result.disk_was_full:
-            message = "The disk has no room for TensorFlow.js: free some space and try again."
-            raise ModelmillError("DISK_FULL", message, {}, Fault.INFRASTRUCTURE, result.tail)
+        result.check_space("TensorFlow.js")
         if result.exit_code or not (folder / "node_modules").is_dir():
             raise ModelmillError(
                 "NODE_PACKAGES_FAILED",
@@ -137,6 +135,5 @@ class TfjsRuntime:
 
 def _last_words(tail: str) -> str:
     lines = [line.strip() for line in tail.splitlines() if line.strip() and "complete log" not in line]
-    return next(
-        (line for line in lines if line.startswith(("npm error", "npm ERR!"))), lines[-1] if lines else "silent"
-    )
+    errors = [line for line in lines if line.startswith(("npm error", "npm ERR!"))]
+    return next(iter([*errors, *lines[-1:]]), "it said nothing")

@@ -25,10 +25,11 @@ class ToolResult:
     exit_code: int
     tail: str
 
-    @property
-    def disk_was_full(self) -> bool:
-        """It said that there was no space left."""
-        return any(words in self.tail for words in _NO_SPACE)
+    def check_space(self, what: str) -> None:
+        """Raises ModelmillError DISK_FULL if it failed and said that there was no space; `what` was to be made."""
+        if self.exit_code and any(words in self.tail for words in _NO_SPACE):
+            message = f"The disk has no room for {what}: free some space and try again."
+            raise ModelmillError("DISK_FULL", message, {"what": what}, Fault.INFRASTRUCTURE, self.tail)
 
 
 class ToolProcesses:

@@ -24,6 +24,9 @@ from modelmill_worker.file_formats import FileFormat
 GraphDef = Any
 NodeDef = Any
 
+#: Operations that hold a variable.
+VARIABLES = frozenset(["VariableV2", "Variable", "VarHandleOp", "AutoReloadVariable"])
+
 #: Protobuf cannot hold a message of 2 GiB; a margin is left for what is not weights.
 LARGEST_GRAPH = 2**31 - 2**20
 

@@ -192,7 +192,8 @@ def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
 
 def _is_pivot(flow: Dataflow, name: str) -> bool:
     """Whether an end only says which branch of a condition runs: "cond/switch_t" is an Identity of a Switch."""
-    return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in flow.feeders[name])
+    feeders = flow.feeders[name] if flow.nodes[name].op == "Identity" else []
+    return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in feeders)
 
 
 def _is_loose(node: NodeDef) -> bool:

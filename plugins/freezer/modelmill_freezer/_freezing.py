@@ -9,7 +9,7 @@ from modelmill_worker.dataflow import Dataflow, prune
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
-from modelmill_freezer._variables import VARIABLES, VariableReader
+from modelmill_freezer._variables import VariableReader
 
 #: Operations on references to variables, and those that do the same to values. Updates of moving averages that lie in
 #: the way of the data become what they compute, as a session without the update's side effect would see it.
@@ -41,7 +41,7 @@ class Frozen:
 
 def has_variables(graph: GraphDef) -> bool:
     """Whether the graph holds variables."""
-    return any(node.op in VARIABLES for node in graph.node)
+    return any(node.op in graph_def.VARIABLES for node in graph.node)
 
 
 def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str]) -> Frozen:
@@ -51,7 +51,7 @@ def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Ite
     Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE or GRAPH_TOO_LARGE.
     """
     frozen = prune(graph, outputs)
-    variables = [node for node in frozen.node if node.op in VARIABLES]
+    variables = [node for node in frozen.node if node.op in graph_def.VARIABLES]
     reader = VariableReader(graph, values)
     reader.check(variables)
     notes = _note_updates(frozen)

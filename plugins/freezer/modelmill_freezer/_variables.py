@@ -12,9 +12,6 @@ from modelmill_worker.graph_def import GraphDef, NodeDef
 
 from modelmill_freezer._endpoints import nearest_names
 
-#: Operations that hold a variable.
-VARIABLES = ("VariableV2", "Variable", "VarHandleOp", "AutoReloadVariable")
-
 #: How many missing variables an error names.
 _NAMED = 5
 

@@ -57,7 +57,8 @@ def inspect(step: Step) -> Dict[str, Any]:
     beside = step.output / (REPORT_FILE + ".part")
     beside.write_text(text + "\n", encoding="utf-8")
     beside.replace(step.output / REPORT_FILE)
-    return facts
+    plain: Dict[str, Any] = json.loads(text)
+    return plain
 
 
 def _preload() -> None:

@@ -10,8 +10,6 @@ from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_outputs import find_inputs, find_outputs
 from modelmill_worker.signature import Signature, Tensor
 
-_VARIABLES = frozenset(["VariableV2", "Variable", "VarHandleOp", "AutoReloadVariable"])
-
 
 def describe_graph(graph: GraphDef) -> Dict[str, Any]:
     """Inputs, outputs, operations and sizes of a graph whose endpoints nobody has named."""
@@ -35,7 +33,7 @@ def describe_with(graph: GraphDef, endpoints: Signature) -> Dict[str, Any]:
         "operations": _histogram(_all_nodes(graph)),
         "training_only": _histogram([node for node in graph.node if node.name not in needed]),
         "parameters": sum(_elements(node) for node in graph.node if node.name in needed),
-        "variables": sum(node.op in _VARIABLES for node in graph.node if node.name in needed),
+        "variables": sum(node.op in graph_def.VARIABLES for node in graph.node if node.name in needed),
         "nodes": len(graph.node),
     }
 
@@ -43,7 +41,7 @@ def describe_with(graph: GraphDef, endpoints: Signature) -> Dict[str, Any]:
 def needs_checkpoint(graph: GraphDef) -> bool:
     """Whether values that the outputs depend on lie elsewhere."""
     needed = _needed_nodes(graph, find_outputs(graph))
-    return any(node.op in _VARIABLES for node in graph.node if node.name in needed)
+    return any(node.op in graph_def.VARIABLES for node in graph.node if node.name in needed)
 
 
 def _needed_nodes(graph: GraphDef, outputs: Sequence[Tensor]) -> "set[str]":
@@ -68,7 +66,7 @@ def _histogram(nodes: Sequence[NodeDef]) -> Dict[str, int]:
 
 def _elements(node: NodeDef) -> int:
     """How many weights a node holds: a variable's elements, or those of a constant of floats that is no scalar."""
-    if node.op in _VARIABLES:
+    if node.op in graph_def.VARIABLES:
         return tensors.element_count(tensors.decode_shape(node.attr["shape"].shape))
     if node.op != "Const":
         return 0

@@ -55,7 +55,7 @@ def parse(options: Type[T], values: Dict[str, Any]) -> T:
             raise _invalid(name, value, "there is no such option; known are: " + (", ".join(sorted(fields)) or "none"))
         try:
             parsed[name] = _convert(hints[name], value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise _invalid(name, value, str(error))
         choices = fields[name].metadata.get("choices")
         if choices and parsed[name] is not None and parsed[name] not in choices:

@@ -13,7 +13,7 @@ from modelmill_worker import signature as signatures
 from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier.run_results import Arrays, RunResult, run_failed, run_on_inputs
+from modelmill_verifier.run_results import Arrays, RunResult, first_line, run_failed, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
 
 
@@ -111,6 +111,8 @@ def _run_in_session(graph: Any, restoration: Restoration, feeds: Arrays, fetches
                     session.run(operation, feed)
                 values = session.run(fetches, feeds)
             except tf.errors.OpError as error:
+                if _is_unreadable(error):
+                    raise _not_readable(tf.__version__, error) from error
                 raise run_failed("TensorFlow " + tf.__version__, error) from error
     return {name: _plain(np.asarray(value)) for name, value in values.items()}
 
@@ -121,16 +123,25 @@ def _import(v1: Any, graph: Any, version: str) -> None:
     try:
         v1.import_graph_def(graph, name="")
     except (ValueError, TypeError, tf.errors.OpError) as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-        raise StepError(
-            "GRAPH_NOT_READABLE",
-            "TensorFlow {} cannot read this graph: {}. A version as new as the one that wrote it can.".format(
-                version, lines[0].rstrip(".")
-            ),
-            {"tensorflow": version, "line": lines[0]},
-            TOOL,
-            str(error),
-        ) from error
+        raise _not_readable(version, error) from error
+
+
+def _is_unreadable(error: Exception) -> bool:
+    """Whether a run failed because the graph is too new; before 1.8, TensorFlow looks at attributes only then."""
+    return "NodeDef mentions attr" in str(error) or "Op type not registered" in str(error)
+
+
+def _not_readable(version: str, error: Exception) -> StepError:
+    line = first_line(error)
+    return StepError(
+        "GRAPH_NOT_READABLE",
+        "TensorFlow {} cannot read this graph: {}. A version as new as the one that wrote it can.".format(
+            version, line.rstrip(".")
+        ),
+        {"tensorflow": version, "line": line},
+        TOOL,
+        str(error),
+    )
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

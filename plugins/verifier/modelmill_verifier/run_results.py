@@ -13,6 +13,8 @@ from modelmill_verifier.datasets import Dataset
 
 Arrays = Dict[str, np.ndarray]
 
+_LONGEST_LINE = 200
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -46,8 +48,7 @@ def run_on_inputs(
 
 def run_failed(what: str, error: BaseException) -> StepError:
     """A model that `what` could not run on these inputs."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[0] if lines else type(error).__name__
+    line = first_line(error)
     return StepError(
         "MODEL_RUN_FAILED",
         "{} could not run the model: {}. If it needs other inputs, give input shapes or a dataset.".format(
@@ -57,6 +58,13 @@ def run_failed(what: str, error: BaseException) -> StepError:
         TOOL,
         str(error),
     )
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, cut where it becomes a definition that nobody reads; the log has it all."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[0] if lines else type(error).__name__
+    return line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + " [...]"
 
 
 def _of_signature(arrays: Arrays, signature: Signature) -> Arrays:

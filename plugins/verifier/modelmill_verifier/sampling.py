@@ -193,6 +193,8 @@ def _casts(values: np.ndarray, dtype: str) -> bool:
         target = np.dtype(dtype)
     except TypeError:  # A type that numpy does not have, such as bfloat16.
         return False
+    if target.kind not in "biufc":  # Nor can a file hold it, where a library has taught it to numpy.
+        return False
     if not np.can_cast(values.dtype, target, "same_kind") and not _whole_numbers(values.dtype, target):
         return False
     return target.kind not in "iu" or bool(np.array_equal(values.astype(target), values))

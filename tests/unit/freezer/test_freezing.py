@@ -113,7 +113,7 @@ def test_handles_give_way_to_values(resource_net):
     }
     nodes = graph_def.nodes_by_name(frozen)
     assert nodes["handle"].attr["T"].type == nodes["read"].attr["T"].type == 1
-    assert dict((key, value.type) for key, value in nodes["rows"].attr.items()) == {"Tparams": 1, "Tindices": 3}
+    assert {key: value.type for key, value in nodes["rows"].attr.items()} == {"Tparams": 1, "Tindices": 3}
     assert graph_def.constant_value(nodes["there"])
 
 

@@ -1,0 +1,107 @@
+"""A conversion for people: its steps, how far its outputs are from the source's, what the user should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from modelmill.cli import failures
+from modelmill.cli.progress import describe_step, run_seconds
+from modelmill.cli.tables import number, seconds, table
+from modelmill.client import conversion_pb2, has_succeeded
+from modelmill.wire import failure_of, value_of
+
+Step = conversion_pb2.Step
+Verification = conversion_pb2.Verification
+
+
+def summarise(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ()) -> str:
+    """All of it: parts with nothing to say are left out."""
+    parts = [_steps(conversion), _outputs(conversion), _notes(conversion), _failures(conversion), _files(files)]
+    return "\n\n".join(part for part in [*parts, _verdict(conversion)] if part)
+
+
+def _steps(conversion: conversion_pb2.Conversion) -> str:
+    records = {step.id: step for step in conversion.steps}
+    planned = [(step, records.get(step.id, Step(id=step.id))) for step in conversion.plan.steps]
+    rows = [
+        (step.id, step.plugin, step.environment, seconds(run_seconds(record)), _cached(record), _state(record))
+        for step, record in planned
+    ]
+    return table(("step", "plug-in", "environment", "seconds", "cached", "state"), rows)
+
+
+def _cached(record: conversion_pb2.Step) -> str:
+    if record.state != Step.SUCCEEDED:
+        return ""
+    return "yes" if record.cached else "no"
+
+
+def _state(record: conversion_pb2.Step) -> str:
+    return "done" if record.state == Step.SUCCEEDED else describe_step(record)
+
+
+def _outputs(conversion: conversion_pb2.Conversion) -> str:
+    rows = [
+        (
+            result.target,
+            output.output,
+            "x".join(map(str, output.shape)) or "scalar",
+            number(output.max_abs_error),
+            _relative(output),
+            f"{output.cosine_similarity:.6f}",
+            "passed" if output.passed else "FAILED",
+        )
+        for result in conversion.results
+        for output in result.verification.outputs
+    ]
+    headers = ("target", "output", "shape", "max abs error", "of range", "cosine", "verdict")
+    return table(headers, rows)
+
+
+def _relative(output: conversion_pb2.OutputComparison) -> str:
+    """The error relative to the reference's range; nothing to say where that is a single value."""
+    return number(output.max_abs_error / output.reference_range) if output.reference_range else "-"
+
+
+def _notes(conversion: conversion_pb2.Conversion) -> str:
+    notes = dict.fromkeys([*conversion.plan.notes, *_step_notes(conversion.steps), *_unverified(conversion)])
+    return "\n".join(f"note: {note}" for note in notes)
+
+
+def _step_notes(steps: Iterable[conversion_pb2.Step]) -> Iterator[str]:
+    for step in steps:
+        notes = value_of(step.facts).get("notes", [])
+        yield from (str(note) for note in notes) if isinstance(notes, list) else [str(notes)]
+
+
+def _unverified(conversion: conversion_pb2.Conversion) -> Iterator[str]:
+    for result in conversion.results:
+        check = result.verification
+        if check.state == Verification.SKIPPED:
+            yield f"{result.target} was not verified: {check.reason}"
+        elif check.state == Verification.FAILED and check.reason:
+            yield f"{result.target} could not be verified: {check.reason}"
+
+
+def _failures(conversion: conversion_pb2.Conversion) -> str:
+    """The conversion's failure in full, and of the targets those that are not the same."""
+    told = [conversion.failure] if conversion.HasField("failure") else []
+    for result in conversion.results:
+        if result.HasField("failure") and result.failure not in told:
+            told.append(result.failure)
+    return "\n".join(failures.text_of(failure_of(failure)) for failure in told)
+
+
+def _files(files: Sequence[Path]) -> str:
+    return "\n".join(["files written:", *(f"  {file}" for file in files)]) if files else ""
+
+
+def _verdict(conversion: conversion_pb2.Conversion) -> str:
+    state = conversion_pb2.Conversion.State.Name(conversion.state).lower()
+    good = [result.target for result in conversion.results if has_succeeded(result)]
+    bad = [result.target for result in conversion.results if not has_succeeded(result)]
+    verdict = f"conversion {conversion.id} {state}"
+    if bad and good:
+        verdict += f": {', '.join(good)} succeeded, {', '.join(bad)} did not"
+    return verdict

@@ -1,0 +1,158 @@
+"""What `convert` and `plan` are told: the source, the targets and how; and the specification made of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import click
+from google.protobuf.duration_pb2 import Duration
+
+from modelmill.cli.parameters import (
+    InputShape,
+    PluginOption,
+    PluginOptionType,
+    ShapeType,
+    SizeType,
+    TargetChoice,
+    TargetType,
+    collect_values,
+)
+from modelmill.client import Client, Source, SourceFile, collect, conversion_pb2
+from modelmill.client.transfer import OnTransfer
+from modelmill.errors import ModelmillError
+from modelmill.wire import struct_of
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The command line of a conversion."""
+
+    source: Path
+    graph: Path | None
+    targets: tuple[TargetChoice, ...]
+    plugin_options: tuple[PluginOption, ...]
+    output_nodes: tuple[str, ...]
+    input_shapes: tuple[InputShape, ...]
+    dataset: Path | None
+    seed: int
+    tolerance: float | None
+    no_verify: bool
+    no_cache: bool
+    salt: str
+    deadline: float | None
+    step_deadline: float | None
+    memory: int | None
+
+    def collect(self) -> Source:
+        """The source's files."""
+        return collect(self.source, self.graph)
+
+    def specification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.ConversionSpec:
+        """The specification without its source; uploads the dataset, where there is one."""
+        return conversion_pb2.ConversionSpec(
+            targets=[
+                conversion_pb2.TargetRequest(name=target.name, options=struct_of(target.options))
+                for target in self.targets
+            ],
+            plugin_options={name: struct_of(options) for name, options in self._options_by_plugin().items()},
+            verification=self._verification(client, on_transfer),
+            limits=self._limits(),
+            salt=self.salt,
+            ignore_cache=self.no_cache,
+        )
+
+    def _options_by_plugin(self) -> dict[str, dict[str, Any]]:
+        pairs: dict[str, list[tuple[str, Any]]] = {}
+        for option in self.plugin_options:
+            pairs.setdefault(option.plugin, []).append((option.key, option.value))
+        options = {plugin: collect_values(given) for plugin, given in pairs.items()}
+        if self.output_nodes:
+            options.setdefault("freezer", {})["outputs"] = list(self.output_nodes)
+        return options
+
+    def _verification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.VerificationRequest:
+        request = conversion_pb2.VerificationRequest(skip=self.no_verify, seed=self.seed, tolerance=self.tolerance)
+        for shape in self.input_shapes:
+            request.input_shapes[shape.name].dimensions.extend(shape.dimensions)
+        if self.dataset is not None:
+            request.dataset.CopyFrom(client.upload(_dataset(self.dataset), "dataset", on_transfer))
+        return request
+
+    def _limits(self) -> conversion_pb2.Limits:
+        return conversion_pb2.Limits(
+            step_deadline=_duration(self.step_deadline),
+            step_memory=self.memory or 0,
+            conversion_deadline=_duration(self.deadline),
+        )
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("source", type=click.Path(path_type=Path)),
+    click.option("--graph", type=click.Path(path_type=Path), help="The graph of a checkpoint: .pb, .pbtxt or .meta."),
+    click.option("--to", "targets", type=TargetType(), multiple=True, required=True, help="A target; may be repeated."),
+    click.option(
+        "--option", "plugin_options", type=PluginOptionType(), multiple=True, help="An option of a plug-in; repeatable."
+    ),
+    click.option(
+        "--output-node", "output_nodes", metavar="NAME", multiple=True, help="An output, where none is found."
+    ),
+    click.option(
+        "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
+    ),
+    click.option(
+        "--dataset", type=click.Path(path_type=Path), help="Inputs for the verification: an .npz with a key for each."
+    ),
+    click.option("--seed", type=int, default=0, show_default=True, help="Of the generated inputs."),
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(min=0),
+        help="The largest error allowed, relative to an output's range  [default: what the target may cost by nature]",
+    ),
+    click.option("--no-verify", is_flag=True, help="Do not compare the results with the source."),
+    click.option("--no-cache", is_flag=True, help="Run every step, even where its result is known."),
+    click.option("--salt", default="", help="Another salt disowns earlier results."),
+    click.option(
+        "--deadline",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        help="For the whole conversion.",
+    ),
+    click.option(
+        "--step-deadline", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), help="For each step."
+    ),
+    click.option("--memory", type=SizeType(), help="For each step, such as 4GiB."),
+)
+
+
+def wanted_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the source and the options of a conversion to a command, which takes them as `wanted`."""
+
+    @functools.wraps(command)
+    def call(**given: Any) -> Any:
+        wanted = Wanted(**{item.name: given.pop(item.name) for item in fields(Wanted)})
+        return command(wanted=wanted, **given)
+
+    decorated: Callable[..., Any] = call
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _dataset(file: Path) -> Source:
+    if not file.is_file():
+        raise ModelmillError(
+            "DATASET_NOT_FOUND", f"There is no {file}: give an .npz with a key for each input.", {"dataset": str(file)}
+        )
+    return Source((SourceFile("arrays.npz", file),), file.name)
+
+
+def _duration(seconds: float | None) -> Duration | None:
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration

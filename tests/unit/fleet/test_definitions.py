@@ -1,0 +1,137 @@
+import re
+from pathlib import Path
+
+import pytest
+from modelmill.errors import ModelmillError
+from modelmill.fleet.definitions import definitions_folder, load_definitions
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+GOOD = """
+summary = "One"
+python = "3.11"
+imports = ["grpc"]
+[provides]
+tensorflow = "2.15.1"
+[variables]
+A = "1"
+"""
+
+
+def define(folder, name="one", text=GOOD, lock="grpcio==1.0\n"):
+    (folder / name).mkdir(exist_ok=True)
+    (folder / name / "environment.toml").write_text(text)
+    if lock is not None:
+        (folder / name / "requirements.txt").write_text(lock)
+    return folder
+
+
+def test_reads_a_definition(tmp_path):
+    (tmp_path / "smoke").mkdir()
+    definition = load_definitions(define(tmp_path))["one"]
+    assert (definition.name, definition.python, definition.imports) == ("one", "3.11", ("grpc",))
+    assert definition.provides == {"tensorflow": "2.15.1"}
+    assert definition.variables == {"A": "1"}
+    assert definition.graph_def_producer is None
+    assert definition.lock == tmp_path / "one" / "requirements.txt"
+    assert definition.build_constraints is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("summary = ", "Invalid value"),
+        (GOOD.replace('summary = "One"', ""), "'summary' is a required property"),
+        (GOOD.replace('"3.11"', '"three"'), "python: 'three' does not match"),
+        (GOOD.replace('"2.15.1"', "2.15"), "provides.tensorflow: 2.15 is not of type 'string'"),
+        ('sumary = "typo"\n' + GOOD, "'sumary' was unexpected"),
+    ],
+)
+def test_says_which_file_is_wrong_and_how(tmp_path, text, said):
+    with pytest.raises(ModelmillError) as caught:
+        load_definitions(define(tmp_path, text=text))
+    assert caught.value.reason == "ENVIRONMENT_DEFINITION_INVALID"
+    assert said in str(caught.value)
+    assert str(tmp_path / "one" / "environment.toml") in str(caught.value)
+
+
+def test_names_the_command_that_makes_a_missing_lock(tmp_path):
+    with pytest.raises(ModelmillError, match="workers/environments/lock one"):
+        load_definitions(define(tmp_path, lock=None))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: define(folder, lock="grpcio==2.0\n"),
+        lambda folder: define(folder, text=GOOD.replace("3.11", "3.12")),
+        lambda folder: define(folder, text=GOOD.replace('A = "1"', 'A = "2"')),
+        lambda folder: (folder / "one" / "build-constraints.txt").write_text("setuptools==1\n"),
+    ],
+)
+def test_the_digest_changes_with_what_results_depend_on(tmp_path, change):
+    before = load_definitions(define(tmp_path))["one"].digest
+    change(tmp_path)
+    assert load_definitions(tmp_path)["one"].digest != before
+
+
+def test_the_digest_stays_when_only_words_change(tmp_path):
+    before = load_definitions(define(tmp_path))["one"].digest
+    define(tmp_path, text=GOOD.replace("One", "Another"))
+    assert load_definitions(tmp_path)["one"].digest == before
+
+
+def test_looks_where_the_variable_says(tmp_path):
+    assert definitions_folder({"MODELMILL_ENVIRONMENTS": str(tmp_path)}) == tmp_path.resolve()
+    with pytest.raises(ModelmillError) as caught:
+        definitions_folder({"MODELMILL_ENVIRONMENTS": str(tmp_path / "none")})
+    assert caught.value.reason == "ENVIRONMENTS_NOT_FOUND"
+
+
+OURS = load_definitions(definitions_folder({}))
+
+
+def pins(lock: Path) -> dict[str, str]:
+    return {
+        canonicalize_name(name): version for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock.read_text())
+    }
+
+
+def requirements(file: Path) -> list[Requirement]:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+
+
+def test_has_the_environments_of_the_demo():
+    assert {"base", "tf-1.15", "tf-2.15", "tfjs-4"} <= set(OURS)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_locks_hash_every_package_and_name_no_host(name):
+    locks = [OURS[name].lock, *filter(None, [OURS[name].build_constraints])]
+    for lock in locks:
+        text = lock.read_text()
+        assert "://" not in text
+        entries = re.split(r"(?m)^(?=[\w.-]+==)", text)[1:]
+        assert len(entries) == len(pins(lock)) > 0
+        for entry in entries:
+            assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry), entry
+        options = {line for line in text.splitlines() if line.startswith("--")}
+        assert options <= {"--only-binary :all:", "--no-binary gast"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_locks_have_what_is_wanted_and_nothing_that_is_not(name):
+    folder = OURS[name].folder
+    locked = pins(OURS[name].lock)
+    for requirement in requirements(folder / "requirements.in"):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
+    for unwanted in requirements(folder / "overrides.txt"):
+        assert canonicalize_name(unwanted.name) not in locked
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_is_provided_is_what_is_locked(name):
+    locked = pins(OURS[name].lock)
+    for package, version in OURS[name].provides.items():
+        assert version in {locked.get(package), locked.get(f"{package}-cpu")}

@@ -6,6 +6,7 @@ import signal
 from typing import Dict, Optional
 
 from modelmill_worker.errors import CANCELLATION, INFRASTRUCTURE, TOOL, StepError
+from modelmill_worker.failures import EXIT_DISK_FULL, disk_full
 
 _MIB = 1 << 20
 
@@ -34,6 +35,8 @@ def explain(status: int, log_tail: str) -> StepError:
     if os.WIFSIGNALED(status):
         return _signalled(os.WTERMSIG(status), log_tail)
     code = os.WEXITSTATUS(status)
+    if code == EXIT_DISK_FULL:
+        return disk_full("the worker's scratch folder")
     return StepError(
         "STEP_EXITED",
         "The step ended without a result, with exit code {}: the conversion tool left on its own. "

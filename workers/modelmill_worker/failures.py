@@ -5,6 +5,9 @@ import os
 
 from modelmill_worker.errors import INFRASTRUCTURE, TOOL, StepError
 
+#: The exit code of a step process that could not even write its failure down.
+EXIT_DISK_FULL = 74
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 

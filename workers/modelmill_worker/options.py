@@ -56,7 +56,7 @@ def parse(options: Type[T], values: Dict[str, Any]) -> T:
         try:
             parsed[name] = _convert(hints[name], value)
         except (TypeError, ValueError, OverflowError) as error:
-            raise _invalid(name, value, str(error))
+            raise _invalid(name, value, str(error)) from error
         choices = fields[name].metadata.get("choices")
         if choices and parsed[name] is not None and parsed[name] not in choices:
             raise _invalid(name, value, "give one of: " + ", ".join(choices))

@@ -1,5 +1,6 @@
 """What a forked step process does: leave the zygote behind, run one edge, write result.json, end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Any, Dict, Iterable
 
 from modelmill_worker import json_values, libc, limits, options, sandbox
 from modelmill_worker.errors import TOOL, StepError
-from modelmill_worker.failures import as_step_error
+from modelmill_worker.failures import EXIT_DISK_FULL, as_step_error, is_disk_full
 from modelmill_worker.plugin_api import Step, Tree
 from modelmill_worker.registry import Registry
 from modelmill_worker.step_folder import StepFolder, read_json, write_json
@@ -19,7 +20,7 @@ from modelmill_worker.step_folder import StepFolder, read_json, write_json
 #: More would not pass as one gRPC message.
 FACTS_BYTES = 2 << 20
 #: The exit code where the step process itself could not do its work.
-EXIT_BROKEN = 70
+_EXIT_BROKEN = 70
 
 
 def become(folder: StepFolder, registry: Registry, zygote: int, descriptors: Iterable[int]) -> None:
@@ -27,13 +28,15 @@ def become(folder: StepFolder, registry: Registry, zygote: int, descriptors: Ite
 
     It ends by `os._exit`: TensorFlow's teardown is slow, and nothing is left to tear down for.
     """
-    code = EXIT_BROKEN
+    code = _EXIT_BROKEN
     try:
         _leave_zygote(folder, zygote, descriptors)
         _run(folder, registry)
         code = 0
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the zygote's loop; the log says what it was
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001 - nothing may unwind into the zygote's loop; the log says what it was
+        code = EXIT_DISK_FULL if is_disk_full(error) else _EXIT_BROKEN
+        with contextlib.suppress(OSError):  # the log's disk may be the full one
+            traceback.print_exc()
     finally:
         _flush()
         os._exit(code)
@@ -43,7 +46,7 @@ def _leave_zygote(folder: StepFolder, zygote: int, descriptors: Iterable[int]) -
     os.setsid()
     libc.die_with_parent()
     if os.getppid() != zygote:
-        os._exit(EXIT_BROKEN)  # it died before the kernel was told
+        os._exit(_EXIT_BROKEN)  # it died before the kernel was told
     libc.adopt_orphans()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):

@@ -11,7 +11,6 @@ from modelmill_worker.step_folder import InputFile, StepFolder, output_files, re
 from modelmill_worker.watch import INTERVAL, Limits, News, Watch
 from modelmill_worker.zygote_client import Closed, Ended, Lost, Refused, Started, StepProcess
 
-
 _NO_PROCESS = Ended(status=0, peak_memory=0)
 
 

@@ -233,12 +233,17 @@ def running_host(
     provides: Optional[Dict[str, str]] = None,
     arguments: Optional[List[str]] = None,
     variables: Optional[Dict[str, str]] = None,
+    prefix: Optional[List[str]] = None,
 ) -> Iterator[Host]:
-    """Start a host that has the misbehaving plug-in, and what else is on `python_path`."""
+    """Start a host that has the misbehaving plug-in, and what else is on `python_path`.
+
+    prefix: a command that runs the host's.
+    """
     installed = folder / "installed"
     install_metadata(installed, "modelmill-misbehaving", "modelmill_misbehaving")
     paths = [installed, PLUGIN] + list(python_path or []) + [ROOT / "workers", ROOT / "protos"]
-    command = [sys.executable, "-m", "modelmill_worker.host", "--environment", "here", "--environment-digest", "d1"]
+    command = list(prefix or [])
+    command += [sys.executable, "-m", "modelmill_worker.host", "--environment", "here", "--environment-digest", "d1"]
     command += ["--provides", json.dumps(provides or {}), "--address", "unix:{}".format(folder / "w.sock")]
     command += ["--folder", str(folder / "run")] + list(arguments or [])
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(map(str, paths)), **(variables or {}))

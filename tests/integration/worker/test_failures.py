@@ -1,5 +1,8 @@
 """Every way in which a step can die becomes its typed failure; host and next step are unharmed."""
 
+import os
+import subprocess
+
 import pytest
 from modelmill_protos.v1 import artifact_pb2, failure_pb2, worker_pb2
 
@@ -162,3 +165,19 @@ def test_refuses_to_send_what_the_step_did_not_make(host, tools):
     stream.send(want=worker_pb2.Digests(digests=[tools.digest_of(b"a secret of another")]))
     assert stream.read_until("failed") == "failed"
     assert stream.outcome.failed.reason == "UNKNOWN_DIGEST"
+
+
+@pytest.mark.parametrize("mebibytes", [3.0, 1.5], ids=["the host's files", "the step's files"])
+def test_types_a_full_disk(start_host, short_folder, mebibytes):
+    # A file system of 2 MiB that only this host sees; it is gone with the host.
+    small = short_folder / "small"
+    small.mkdir()
+    mount = "mount -t tmpfs -o size=2m tmpfs {}".format(small)
+    namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    if subprocess.run([*namespace, mount], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("this machine lets nobody mount a file system of his own")
+    host = start_host(prefix=[*namespace, mount + ' && exec "$0" "$@"'], arguments=["--folder", str(small)])
+    outcome = host.run("copy", files={"graph.pb": os.urandom(int(mebibytes * _MIB))})
+    assert outcome.failed.reason == "DISK_FULL"
+    assert outcome.failed.fault == INFRASTRUCTURE
+    assert host.run("copy", files={"graph.pb": b"small"}).finished

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def _environment() -> Path:
     base = _python_3_6()
     if base is None:
         pytest.skip("there is no Python 3.6, neither on PATH nor among pyenv's versions")
-    uv = shutil.which("uv")
+    uv = shutil.which("uv", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
     if uv is None:
         pytest.skip("there is no uv to install the packages with")
     digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]

@@ -2,6 +2,7 @@ import signal
 
 import pytest
 from modelmill_worker import deaths
+from modelmill_worker.failures import EXIT_DISK_FULL
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,7 @@ def test_an_old_word_about_memory_does_not_explain_an_abort():
 def test_tells_the_exit_code():
     failure = deaths.explain(3 << 8, "")
     assert (failure.reason, failure.details["exit_code"]) == ("STEP_EXITED", 3)
+
+
+def test_knows_a_process_that_could_not_write_its_failure():
+    assert deaths.explain(EXIT_DISK_FULL << 8, "").reason == "DISK_FULL"

@@ -50,7 +50,7 @@ def _verification_request_of(message: conversion_pb2.VerificationRequest) -> Ver
     return VerificationRequest(
         skip=message.skip,
         seed=message.seed,
-        dataset=artifact_of(message.dataset) if message.HasField("dataset") else None,
+        dataset=artifact_of(message.dataset).of_kind("dataset") if message.HasField("dataset") else None,
         tolerance=tolerance,
         input_shapes={name: _shape_of(name, shape) for name, shape in message.input_shapes.items()},
     )

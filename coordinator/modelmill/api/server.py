@@ -128,7 +128,12 @@ class _Server:
     def _grpc_server(self, store: ArtifactStore, fleet: LocalFleet, conversions: Conversions) -> grpc.aio.Server:
         server = grpc.aio.server(
             interceptors=[self._activity, FailureInterceptor()],
-            options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)],
+            options=[
+                ("grpc.max_receive_message_length", 16 << 20),
+                ("grpc.so_reuseport", 0),
+                # A client that watches a long step may ask whether the connection still lives.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+            ],
         )
         conversion_pb2_grpc.add_ConversionServiceServicer_to_server(ConversionServicer(conversions), server)
         artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(store), server)

@@ -33,7 +33,11 @@ class Checkpoint:
 
     async def reach(self, work: Callable[[], Coroutine[Any, Any, Outcome]]) -> Outcome:
         """What the work gave when it was first done; does it now if it never was."""
-        return await self._reservation.run_async({"name": self._name}, work)
+
+        async def step() -> Outcome:  # DBOS takes a plain function that returns a coroutine for a blocking one
+            return await work()
+
+        return await self._reservation.run_async({"name": self._name}, step)
 
 
 class Body(Protocol):

@@ -51,6 +51,8 @@ class Flow:
     def __init__(self, conversion_id: str, spec: ConversionSpec, setting: Setting) -> None:
         self._id = conversion_id
         self._spec = spec
+        #: What the inspector is given; afterwards its kind is the one that the inspector found.
+        self._source = spec.source.of_kind("")
         self._catalog = setting.catalog
         self._runner = setting.runner
         self._chronicle = setting.chronicle
@@ -64,6 +66,7 @@ class Flow:
             await checkpoint("closing").reach(lambda: self._refuse(Failure.from_json(opening["failure"])))
             return
         plan = Plan.from_json(opening["plan"])
+        self._source = self._source.of_kind(plan.model["kind"])
         records = {step_id: StepRecord.from_json(record) for step_id, record in opening["records"].items()}
         left = [step for step in plan.steps if step.id not in records]
         reserved = {step.id: checkpoint(step.id) for step in left}
@@ -78,6 +81,7 @@ class Flow:
             plan, inspection = await self._scope.run(self._plan())
         except ModelmillError as error:
             return {"failure": error.failure.to_json(), "plan": None, "records": {}}
+        self._source = self._source.of_kind(plan.model["kind"])
         records = {inspection.id: inspection}
         for step in plan.steps:
             kept = await self._kept(step, records)
@@ -145,10 +149,12 @@ class Flow:
         inputs = self._inputs(step, records)
         if inputs is None:
             return StepRecord(step.id, StepState.SKIPPED)
-        began = datetime.now(UTC)
+        began = datetime.now(UTC)  # of the wait; the process begins when it says so
 
         def started() -> Entry:
-            running = StepRecord(step.id, StepState.RUNNING, start_time=datetime.now(UTC))
+            nonlocal began
+            began = datetime.now(UTC)
+            running = StepRecord(step.id, StepState.RUNNING, start_time=began)
             return EventKind.STEP_CHANGE, running.to_json()
 
         order = StepOrder(
@@ -183,7 +189,7 @@ class Flow:
 
     def _inputs(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> dict[str, Artifact] | None:
         """The artifacts that a step takes; None where a step that makes one has not succeeded."""
-        given = {SOURCE: self._spec.source, DATASET: self._spec.verification.dataset}
+        given = {SOURCE: self._source, DATASET: self._spec.verification.dataset}
         made = {step_id: record.output for step_id, record in records.items()}
         inputs = {name: {**made, **given}.get(source) for name, source in step.inputs.items()}
         return None if None in inputs.values() else {name: item for name, item in inputs.items() if item is not None}

@@ -157,7 +157,7 @@ class Conversions:
     async def _inspect(
         self, step: PlannedStep, source: Artifact, limits: StepLimits, catalog: Catalog
     ) -> Mapping[str, Any]:
-        inputs = {name: source for name, where in step.inputs.items() if where == SOURCE}
+        inputs = {name: source.of_kind("") for name, where in step.inputs.items() if where == SOURCE}
         key = step_key(step, catalog.plugin(step.plugin), catalog.environment(step.environment), inputs, "")
         order = StepOrder("", step.id, step.plugin, step.edge, step.environment, step.options, inputs, limits)
         run = await self._runner.run(key, order, _Nobody())

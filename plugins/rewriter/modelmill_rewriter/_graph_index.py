@@ -5,7 +5,7 @@ depends on what it matches and not on the size of the graph.
 """
 
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensors
@@ -47,6 +47,9 @@ class GraphIndex:
         #: producer -> consumer -> number of edges, data and control.
         self._consumers: Dict[str, Dict[str, int]] = {name: {} for name in self._nodes}
         self._arrays: Dict[str, Optional[np.ndarray]] = {}
+        #: What `_layout.py` has found out, by the node whose first output it is. A change keeps every value that
+        #: it keeps the name of, so this stays true until the name goes.
+        self.layouts: Dict[str, Any] = {}
         for node in graph.node:
             self._connect(node)
 
@@ -193,8 +196,10 @@ class GraphIndex:
 
     def _remove(self, name: str) -> None:
         self._disconnect(self._nodes.pop(name))
-        for index in (self._consumers, self._positions, self._arrays):
-            index.pop(name, None)  # type: ignore[attr-defined]
+        self._consumers.pop(name)
+        self._positions.pop(name)
+        self._arrays.pop(name, None)
+        self.layouts.pop(name, None)
 
     def _connect(self, node: NodeDef) -> None:
         for entry in node.input:

@@ -33,17 +33,34 @@ def layout_of(graph: GraphIndex, tensor: Tensor) -> Optional[Layout]:
 
 
 def _layout(graph: GraphIndex, tensor: Tensor, budget: Iterator[int]) -> Optional[Layout]:
-    """Follows first operands in a loop, so that a deep network does not exhaust Python's stack."""
+    """Follows first operands in a loop, so that a deep network does not exhaust Python's stack.
+
+    What is found is remembered for every tensor on the way: a rule asks for one behind the other.
+    """
+    way: List[str] = []
+    found: Optional[Layout] = None
     for _ in budget:
-        node = graph.node(tensor.node)
         if tensor.output:
             return None
-        if node.op in BROADCASTING:
-            return _broadcast([_layout(graph, operand, budget) for operand in graph.data_inputs(node.name)])
+        if tensor.node in graph.layouts:
+            found = graph.layouts[tensor.node]
+            break
+        way.append(tensor.node)
+        node = graph.node(tensor.node)
         if node.op not in SHAPE_KEEPING:
-            return _READERS[node.op](graph, node) if node.op in _READERS else None
+            found = _found_at(graph, node, budget)
+            break
         tensor = graph.data_inputs(node.name)[0]
-    return None
+    else:
+        return None  # Given up: from nearer by, it may yet be found.
+    graph.layouts.update(dict.fromkeys(way, found))
+    return found
+
+
+def _found_at(graph: GraphIndex, node: NodeDef, budget: Iterator[int]) -> Optional[Layout]:
+    if node.op in BROADCASTING:
+        return _broadcast([_layout(graph, operand, budget) for operand in graph.data_inputs(node.name)])
+    return _READERS[node.op](graph, node) if node.op in _READERS else None
 
 
 def _broadcast(operands: List[Optional[Layout]]) -> Optional[Layout]:

@@ -85,11 +85,11 @@ class Rewritten:
         return next(node for node in self.message.node if node.name == name)
 
 
-def rewrite(graph: Graph, *rules: str | Pass, target: Target = Target()) -> Rewritten:
+def rewrite(graph: Graph, *rules: str | Pass, target: Target | None = None) -> Rewritten:
     """The graph after these rules, by name or as passes; the graph itself stays as it is."""
     passes = [rule if isinstance(rule, Pass) else passes_for("", (rule,), ()) for rule in rules]
     flat = [item for group in passes for item in (group if isinstance(group, tuple) else (group,))]
-    message, reports = rewrite_graph(graph_def.copy(graph.message), graph.interface, flat, target)
+    message, reports = rewrite_graph(graph_def.copy(graph.message), graph.interface, flat, target or Target())
     return Rewritten(message, reports)
 
 

@@ -1,4 +1,4 @@
-"""Each rule on graphs in text form: golden/<rule>/<case>.before.pbtxt must become <case>.after.pbtxt, and compute the same.
+"""Each rule on graphs in text form: golden/<rule>/<case>.before.pbtxt becomes <case>.after.pbtxt and computes the same.
 
 A case starts with comments: what it is about, its inputs and outputs, and where it matters the TensorFlow that will
 convert it and the shape to feed. After a change that is meant, MODELMILL_WRITE_GOLDEN=1 writes the files anew; read

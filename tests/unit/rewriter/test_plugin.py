@@ -1,0 +1,160 @@
+"""The edge as a step process runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import modelmill_rewriter
+import numpy as np
+import pytest
+from modelmill_rewriter import RewriteOptions
+from modelmill_worker import graph_def, options, signature
+from modelmill_worker.errors import StepError
+from modelmill_worker.plugin_api import Role, Step, Tree
+
+CORPUS = Path(os.environ.get("MODELMILL_CORPUS", Path(__file__).parents[4] / "shared" / "corpus"))
+
+
+def step_for(folder, graph, named, **chosen):
+    model, output = folder / "model", folder / "output"
+    model.mkdir()
+    output.mkdir()
+    graph_def.write(model / "graph.pb", graph)
+    signature.write(model, named)
+    tree = Tree("tf.frozen_graph", model, ("graph.pb", "signature.json"))
+    return Step({"model": tree}, options.parse(RewriteOptions, chosen), output, folder)
+
+
+def named(inputs, outputs, shape=(-1, 2)):
+    def tensors(names):
+        return tuple(signature.Tensor(name, name + ":0", "float32", shape) for name in names)
+
+    return signature.Signature(tensors(inputs), tensors(outputs), 0.001)
+
+
+@pytest.fixture
+def model(graph):
+    graph.placeholder("x", (-1, 2))
+    graph.constant("alpha", [0.25, 0.5])
+    graph.node("alpha/read", "Identity", "alpha")
+    graph.node("relu", "Relu", "x")
+    graph.node("neg", "Neg", "x")
+    graph.node("mirrored", "Relu", "neg")
+    graph.node("scaled", "Mul", "alpha/read", "mirrored")
+    graph.node("y", "Sub", "relu", "scaled")
+    return graph.message
+
+
+def run(step):
+    (plugin,) = modelmill_rewriter.modelmill_plugins()
+    (edge,) = plugin.edges
+    assert (edge.role, edge.output, edge.requires) == (Role.REWRITE, "tf.frozen_graph", ())
+    return edge.run(step)
+
+
+def test_rewrites_and_passes_the_signature_on(tmp_path, model):
+    step = step_for(tmp_path, model, named(["x"], ["y"]), target="tflite")
+    facts = run(step)
+    rewritten = graph_def.read(step.output / "graph.pb")
+    assert sorted(path.name for path in step.output.iterdir()) == ["graph.pb", "signature.json"]
+    assert signature.read(step.output) == named(["x"], ["y"])
+    assert [node.op for node in rewritten.node].count("Identity") == 0
+    fired = {report["rule"]: len(report["fired"]) for report in facts["rules"]}
+    assert fired["prelu"] == 1
+    assert fired["remove_identities"] == 1
+    assert {"rule", "fired", "refused"} == set(facts["rules"][0])
+
+
+def test_tells_why_a_rule_refused(tmp_path, model):
+    next(node for node in model.node if node.name == "alpha").attr["dtype"].type = 1
+    graph = graph_def.copy(model)
+    alpha = next(node for node in graph.node if node.name == "alpha")
+    alpha.CopyFrom(graph_def.new_node("alpha", "Placeholder"))
+    alpha.attr["dtype"].type = 1
+    facts = run(step_for(tmp_path, graph, named(["x", "alpha"], ["y"])))
+    prelu = next(report for report in facts["rules"] if report["rule"] == "prelu")
+    assert prelu["refused"] == [{"node": "y", "reason": "alpha, alpha, is computed and not constant"}]
+
+
+def test_runs_exactly_the_rules_that_are_named(tmp_path, model):
+    facts = run(step_for(tmp_path, model, named(["x"], ["y"]), rewrite=["prune_unused", "remove_identities"]))
+    assert [report["rule"] for report in facts["rules"]] == ["prune_unused", "remove_identities"]
+
+
+def test_leaves_out_a_rule_or_a_group(tmp_path, model):
+    facts = run(step_for(tmp_path, model, named(["x"], ["y"]), target="tfjs", no_rewrite=["remove_training_nodes"]))
+    assert [report["rule"] for report in facts["rules"]] == ["prelu"]
+
+
+@pytest.mark.parametrize("option", ["rewrite", "no_rewrite"])
+def test_refuses_an_unknown_rule_and_names_the_nearest(tmp_path, model, option):
+    step = step_for(tmp_path, model, named(["x"], ["y"]), **{option: ["prelus"]})
+    with pytest.raises(StepError, match="Did you mean 'prelu'") as raised:
+        run(step)
+    assert raised.value.reason == "UNKNOWN_RULE"
+    assert raised.value.details["known"][0] == "prelu"
+    assert "remove_training_nodes" in raised.value.details["known"]
+    assert list(step.output.iterdir()) == []
+
+
+def test_refuses_a_version_that_is_none(tmp_path, model):
+    with pytest.raises(StepError) as raised:
+        run(step_for(tmp_path, model, named(["x"], ["y"]), tensorflow="newest"))
+    assert raised.value.reason == "INVALID_OPTION"
+
+
+def test_writes_what_the_converting_tensorflow_can_read(tmp_path, model):
+    step = step_for(tmp_path, model, named(["x"], ["y"]), tensorflow="1.9.0")
+    run(step)
+    assert "Maximum" in [node.op for node in graph_def.read(step.output / "graph.pb").node]
+
+
+def test_refuses_a_broken_graph_and_leaves_nothing_behind(tmp_path, model):
+    model.node[3].input[0] = "nowhere"
+    step = step_for(tmp_path, model, named(["x"], ["y"]))
+    with pytest.raises(StepError) as raised:
+        run(step)
+    assert raised.value.reason == "GRAPH_INVALID"
+    assert list(step.output.iterdir()) == []
+
+
+def test_gives_the_same_bytes_each_time(tmp_path, model):
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        run(step_for(folder, graph_def.copy(model), named(["x"], ["y"])))
+    assert (first / "output/graph.pb").read_bytes() == (second / "output/graph.pb").read_bytes()
+
+
+def test_imports_no_tensorflow():
+    code = (
+        "import sys, modelmill_rewriter.rewriting, modelmill_rewriter.sequences\n"
+        "from modelmill_worker import graph_def; graph_def.new_graph()\n"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("version", ["tf1.9.0", "tf1.15.5"])
+@pytest.mark.parametrize(
+    ("net", "outputs", "prelus"),
+    [("pnet", ["prob", "bbox"], 3), ("rnet", ["prob", "bbox"], 4), ("onet", ["prob", "bbox", "landmarks"], 5)],
+)
+def test_spells_every_prelu_of_mtcnn_for_the_converters(tmp_path, version, net, outputs, prelus):
+    source = CORPUS / "mtcnn" / version / net / "frozen.pb"
+    if not source.exists():
+        pytest.skip("the corpus is not here; MODELMILL_CORPUS names its folder")
+    step = step_for(tmp_path, graph_def.read(source), named([f"{net}/input"], outputs), target="tflite")
+    facts = run(step)
+    rewritten = graph_def.read(step.output / "graph.pb")
+    operations = [node.op for node in rewritten.node]
+    reports = {report["rule"]: report for report in facts["rules"]}
+    assert len(reports["prelu"]["fired"]) == prelus
+    assert reports["prelu"]["refused"] == []
+    # Of each PReLU there is one Neg left, inside the relu; before there were two.
+    assert operations.count("Neg") == prelus
+    assert operations.count("Relu") == 2 * prelus
+    alphas = [graph_def.constant_value(node) for node in rewritten.node if node.name.endswith("minus_alpha")]
+    assert [alpha.ndim for alpha in alphas].count(3) >= 3
+    assert all(np.isfinite(alpha).all() for alpha in alphas)

@@ -187,8 +187,9 @@ class GraphIndex:
     def to_graph_def(self) -> GraphDef:
         """The graph as it is now, with the versions and the function library that it came with."""
         graph = graph_def.new_graph()
-        graph.versions.CopyFrom(self._source.versions)
-        graph.library.CopyFrom(self._source.library)
+        for part in ("versions", "library"):
+            if self._source.HasField(part):
+                getattr(graph, part).CopyFrom(getattr(self._source, part))
         for name in self.names():
             self._forget_lost_colocation(self._nodes[name])
             graph.node.add().CopyFrom(self._nodes[name])

@@ -43,10 +43,16 @@ class Hold:
 
 
 class BuiltFolder:
-    """One such folder. `witness` is a path within it without which it is broken, whatever the record says."""
+    """One such folder.
 
-    def __init__(self, path: Path, witness: str) -> None:
+    witness: a path within it without which it is broken, whatever the record says.
+    durable: the record is written when all else is on the disk, so that it can be trusted after the machine stopped.
+        Without that, building is quicker and the user of the folder checks what is in it.
+    """
+
+    def __init__(self, path: Path, witness: str, durable: bool = True) -> None:
         self.path = path
+        self._durable = durable
         self._witness = path / witness
         self._record = path / _RECORD
         self._lock = path.with_name(path.name + ".lock")
@@ -133,17 +139,11 @@ class BuiltFolder:
             raise
 
     def _write_record(self, record: Mapping[str, Any]) -> None:
-        """The record is on the disk, under its name, when this returns."""
         draft = self._record.with_suffix(".draft")
-        with draft.open("w", encoding="utf-8") as file:
-            json.dump(record, file)
-            file.flush()
-            os.fsync(file.fileno())
+        draft.write_text(json.dumps(record), encoding="utf-8")
+        if self._durable:
+            os.sync()
         draft.rename(self._record)
-        for folder in (self.path, self.path.parent):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(descriptor)
-            os.close(descriptor)
 
     def _clear(self) -> None:
         """Delete the folder, its record first: a record never stands for a folder that is half deleted."""

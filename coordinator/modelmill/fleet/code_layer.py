@@ -6,6 +6,7 @@ that are running still use. Plug-ins are found in it through the entry points in
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 import zipfile
@@ -115,14 +116,18 @@ class CodeLayer:
                     return _read_wheel(source, source.path, digest)
                 if digest in self._failed:
                     raise ModelmillError.of(self._failed[digest])
-                path = self._build_wheel(source, digest, progress)
-                if source.digest() == digest:
+                path, whole = self._build_wheel(source, digest, progress)
+                if whole and source.digest() == digest:
                     return _read_wheel(source, path, digest)
-                BuiltFolder(path.parent, ".").remove()
+                self._wheel_folder(digest).remove()
         raise _cannot_build(source, "its files keep changing while it is built")
 
-    def _build_wheel(self, source: CodeSource, digest: str, progress: Progress) -> Path:
-        folder = BuiltFolder(self._folder / "wheels" / digest[:32], ".")
+    def _wheel_folder(self, digest: str) -> BuiltFolder:
+        return BuiltFolder(self._folder / "wheels" / digest[:32], ".", durable=False)
+
+    def _build_wheel(self, source: CodeSource, digest: str, progress: Progress) -> tuple[Path, bool]:
+        """A source's wheel, and whether it is as it was when it was built."""
+        folder = self._wheel_folder(digest)
 
         def build(lock: int) -> Mapping[str, Any]:
             progress(f"Building {source.distribution}")
@@ -135,13 +140,14 @@ class CodeLayer:
                 self._failed[digest] = error.failure
                 raise error
             self._remove_unused()
-            return {"wheel": built[0].name}
+            return {"wheel": built[0].name, "digest": _digest(built[0])}
 
         hold = folder.ensure(build, self._tools.check_open)
         try:
             record = folder.record()
             assert record is not None
-            return folder.path / str(record["wheel"])
+            wheel = folder.path / str(record["wheel"])
+            return wheel, wheel.is_file() and _digest(wheel) == record["digest"]
         finally:
             hold.release()
 
@@ -166,6 +172,10 @@ def _read_wheel(source: CodeSource, path: Path, digest: str) -> _Wheel:
     if not zipfile.is_zipfile(path):
         raise _cannot_build(source, f"{path.name} is not a whole wheel")
     return _Wheel(path, str(name), str(version), digest)
+
+
+def _digest(wheel: Path) -> str:
+    return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def _unpack(wheels: list[_Wheel], folder: Path) -> Mapping[str, Any]:

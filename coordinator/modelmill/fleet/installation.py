@@ -136,7 +136,6 @@ class Environments:
         self._uv(definition, progress, lock, *_sync_arguments(definition, folder))
         progress("Importing " + ", ".join(definition.imports))
         check_imports(self._tools, definition, folder / _PYTHON, lock)
-        os.sync()  # a machine that stops after this finds the files that the record stands for
         seconds = time.monotonic() - started
         log.info("environment installed", environment=definition.name, path=str(folder), seconds=round(seconds, 1))
         return {"environment": definition.name, "digest": definition.digest, "disk_size": _disk_size(folder)}

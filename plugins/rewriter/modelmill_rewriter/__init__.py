@@ -1,5 +1,6 @@
 """modelmill plug-in: rules that rewrite a GraphDef and explain themselves, without TensorFlow."""
 
+import importlib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Tuple
 
@@ -38,7 +39,14 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 options=RewriteOptions,
             ),
         ),
+        preload=_preload,
     )
+
+
+def _preload() -> None:
+    """Import the messages that graphs are read with, and the rules."""
+    for module in ("tensorboard.compat.proto.graph_pb2", "modelmill_rewriter.rewriting", "modelmill_rewriter.sequences"):
+        importlib.import_module(module)
 
 
 def run_rewrite(step: Step) -> Dict[str, Any]:

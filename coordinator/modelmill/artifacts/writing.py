@@ -12,8 +12,8 @@ from pathlib import Path
 from modelmill.artifacts._durable import check_digest, full_disk_named, move_into_place, require_space, write_all
 from modelmill.errors import ModelmillError
 
-#: Bytes read at once where a file is hashed or copied.
-PIECE = 1 << 20
+#: Bytes read, sent or copied at once. As messages of gRPC's, 1 MiB costs twice as much processor time: measured.
+PIECE = 512 << 10
 
 
 class BlobWriter:

@@ -16,10 +16,11 @@ import grpc
 from modelmill_protos.v1 import artifact_pb2, artifact_pb2_grpc
 
 from modelmill.client.patience import Patience, Tries
-from modelmill.client.transfer import PIECE, PIECES_AT_ONCE, Meter, OnTransfer
+from modelmill.client.transfer import Meter, OnTransfer
 from modelmill.errors import Fault, ModelmillError
 
-_BATCH = PIECE * PIECES_AT_ONCE
+#: Bytes handed to the thread that writes, at once.
+_BATCH = 4 << 20
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FETCHED_AT_ONCE = 4
 

@@ -1,0 +1,58 @@
+"""Run the benchmarks and print the table.
+
+    python -m benchmarks [NAME ...] [--write]
+
+Every row is a ratio measured in one run on the same inputs, the two sides taking turns, so that a noisy machine
+disturbs both alike. `--write` puts the table into docs/performance.md.
+"""
+
+import argparse
+import os
+import platform
+import tempfile
+from pathlib import Path
+
+from benchmarks import cached, cold_start, conversion, transfer
+from benchmarks.farm import Farm
+from benchmarks.row import Row, table
+
+BENCHMARKS = {
+    "conversion": conversion.measure,
+    "cached": cached.measure,
+    "transfer": transfer.measure,
+    "cold-start": cold_start.measure,
+}
+DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="all where none is given")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="modelmill-bench-") as folder, Farm(Path(folder)) as farm:
+        for name in options.names or BENCHMARKS:
+            print(f"... {name}", flush=True)
+            rows += BENCHMARKS[name](farm)
+    text = f"{machine()}\n\n{table(rows)}"
+    print(text)
+    if options.write:
+        document = DOCUMENT.read_text()
+        before, after = document.split(BEGIN)[0], document.split(END)[1]
+        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    models = [line.split(":")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores ({(models or ['unknown'])[0].strip()}), {memory:.0f} GiB, "
+        f"Linux {platform.release()}, Python {platform.python_version()}; load before the end: {load}."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,5 @@
 """ArtifactService: files by digest, in and out."""
 
-
 from __future__ import annotations
 
 from collections.abc import AsyncIterator

@@ -109,7 +109,7 @@ class _Server:
         store.recover()
         fleet = LocalFleet(settings, Environments(settings, load_definitions()), CodeLayer(settings), store)
         conversions = Conversions(settings, store, fleet)
-        server = self._grpc_server(store, fleet, conversions)
+        server = await self._grpc_server(store, fleet, conversions)
         await fleet.start()
         try:
             await conversions.start()
@@ -125,7 +125,7 @@ class _Server:
             await fleet.close()
             self._withdraw()
 
-    def _grpc_server(self, store: ArtifactStore, fleet: LocalFleet, conversions: Conversions) -> grpc.aio.Server:
+    async def _grpc_server(self, store: ArtifactStore, fleet: LocalFleet, conversions: Conversions) -> grpc.aio.Server:
         server = grpc.aio.server(
             interceptors=[self._activity, FailureInterceptor()],
             options=[
@@ -141,7 +141,7 @@ class _Server:
         health_servicer = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
         for name in ("", *_SERVICES):
-            health_servicer._server_status[name] = health_pb2.HealthCheckResponse.SERVING
+            await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         self._bound = self._bind(server)
         return server

@@ -57,6 +57,7 @@ class Engine:
         connection.close()
         self._database = database
         self._body = body
+        self._running: set[asyncio.Task[Any]] = set()
 
     def launch(self) -> None:
         """Begin, and continue what was interrupted.
@@ -78,7 +79,13 @@ class Engine:
 
         @DBOS.workflow(name="convert")
         async def convert(conversion_id: str) -> None:
-            await self._body(conversion_id, Checkpoint)
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)
+            try:
+                await self._body(conversion_id, Checkpoint)
+            finally:
+                self._running.discard(task)
 
         self._convert = convert
         DBOS.launch()
@@ -93,6 +100,15 @@ class Engine:
         status = await DBOS.get_workflow_status_async(conversion_id)
         return None if status is None else status.status in _ENDED
 
-    def close(self) -> None:
-        """Stop; conversions that run are continued at the next launch."""
-        DBOS.destroy(destroy_registry=True)
+    async def close(self) -> None:
+        """Stop; conversions that run are continued at the next launch.
+
+        DBOS records no outcome for a task that is cancelled: to it, this is a crash.
+        """
+        running = set(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
+        # It waits for its own threads, one of which may still hand something to this loop.
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)

@@ -23,7 +23,7 @@ from modelmill.conversions.chronicle import Chronicle, Entry, StepChronicle
 from modelmill.conversions.engine import Checkpoint, Outcome
 from modelmill.conversions.results import conclude
 from modelmill.conversions.scope import Scope
-from modelmill.conversions.state import ConversionState, EventKind, StepRecord, StepState
+from modelmill.conversions.state import Conversion, ConversionState, EventKind, StepRecord, StepState
 from modelmill.conversions.step_key import step_key
 from modelmill.conversions.step_runner import StepRunner
 from modelmill.errors import Failure, Fault, ModelmillError
@@ -36,8 +36,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Setting:
-    """What a flow runs in: the catalog at its start, the runner, its chronicle and its scope."""
+    """What a flow runs in. `told` is what earlier runs of it have told, `catalog` that of its start."""
 
+    told: Conversion
     catalog: Catalog
     runner: StepRunner
     chronicle: Chronicle
@@ -53,6 +54,7 @@ class Flow:
         self._spec = spec
         #: What the inspector is given; afterwards its kind is the one that the inspector found.
         self._source = spec.source.of_kind("")
+        self._told = setting.told
         self._catalog = setting.catalog
         self._runner = setting.runner
         self._chronicle = setting.chronicle
@@ -77,6 +79,9 @@ class Flow:
     # Opening
 
     async def _open(self) -> Outcome:
+        if self._told.plan is not None:  # a crash came between telling the plan and keeping this checkpoint
+            ended = {step_id: record for step_id, record in self._told.steps.items() if record.state.ended}
+            return _opened(self._told.plan, ended)
         try:
             plan, inspection = await self._scope.run(self._plan())
         except ModelmillError as error:
@@ -93,14 +98,12 @@ class Flow:
             (EventKind.PLANNED, plan.to_json()),
             *((EventKind.STEP_CHANGE, record.to_json()) for record in records.values()),
         )
-        return {
-            "failure": None,
-            "plan": plan.to_json(),
-            "records": {step_id: record.to_json() for step_id, record in records.items()},
-        }
+        return _opened(plan, records)
 
     async def _plan(self) -> tuple[Plan, StepRecord]:
-        await self._chronicle.write((EventKind.STATE_CHANGE, {"state": ConversionState.RUNNING.value, "failure": None}))
+        if self._told.state is ConversionState.QUEUED:
+            change = {"state": ConversionState.RUNNING.value, "failure": None}
+            await self._chronicle.write((EventKind.STATE_CHANGE, change))
         options = self._spec.plugin_options.get("inspector", {})
         step = plan_inspection(self._catalog.plugins, self._catalog.environments, options)
         record = await self._run_step(step, {})
@@ -138,8 +141,12 @@ class Flow:
         finally:
             for task in tasks.values():
                 task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
 
     async def _run_recorded(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> Outcome:
+        told = self._told.steps.get(step.id)
+        if told is not None and told.state.ended:  # a crash came between telling its end and keeping this checkpoint
+            return told.to_json()
         record = await self._run_step(step, records)
         await self._chronicle.write((EventKind.STEP_CHANGE, record.to_json()))
         return record.to_json()
@@ -222,6 +229,14 @@ class Flow:
         )
         log.info("conversion ended", conversion=self._id, state=conclusion.state.value)
         return {}
+
+
+def _opened(plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:
+    return {
+        "failure": None,
+        "plan": plan.to_json(),
+        "records": {step_id: record.to_json() for step_id, record in records.items()},
+    }
 
 
 def _succeeded(step_id: str, result: StepResult, cached: bool) -> StepRecord:

@@ -37,6 +37,7 @@ class Scope:
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             task.cancel()
+            await asyncio.wait({task})
             raise
         if not task.done():
             task.cancel()
@@ -49,7 +50,7 @@ def deadline_passed(seconds: float) -> Failure:
     """The failure of a conversion that took longer than it was allowed to."""
     return Failure(
         "CONVERSION_DEADLINE_EXCEEDED",
-        f"The conversion took longer than the {seconds:g} s that it was allowed; allow it more, or ask for fewer targets.",
+        f"The conversion took longer than the {seconds:g} s that it was allowed; allow it more, or fewer targets.",
         Fault.TOOL,
         {"deadline_seconds": seconds},
     )

@@ -22,7 +22,7 @@ from modelmill.conversions.scope import CANCELLED, Scope, deadline_passed
 from modelmill.conversions.state import Conversion, ConversionState, Event, EventKind
 from modelmill.conversions.step_key import step_key
 from modelmill.conversions.step_runner import StepRunner
-from modelmill.errors import Fault, ModelmillError
+from modelmill.errors import Failure, Fault, ModelmillError
 from modelmill.fleet.local import LocalFleet
 from modelmill.planning import ConversionSpec, Plan, PlannedStep, check_specification, plan_conversion, plan_inspection
 from modelmill.planning.plan import SOURCE
@@ -30,6 +30,13 @@ from modelmill.settings import Settings
 from modelmill.values import Artifact, StepLimits, StepOrder
 
 log = structlog.get_logger(__name__)
+
+_INTERRUPTED = Failure(
+    "INTERNAL_ERROR",
+    "The coordinator met an error of its own and could not continue the conversion; its log has the details. "
+    "Start it again.",
+    Fault.INFRASTRUCTURE,
+)
 
 
 class Conversions:
@@ -56,11 +63,11 @@ class Conversions:
             if ended is None:
                 await self._engine.start(conversion_id)
             elif ended:
-                await self._give_up(conversion_id)
+                await self._fail(conversion_id, _INTERRUPTED)  # the engine is done with it: a fault of ours
 
     async def close(self) -> None:
         """Stop; what runs is continued at the next start."""
-        self._engine.close()
+        await self._engine.close()
         self._journal.close()
 
     async def create(self, spec: ConversionSpec, request_id: str) -> Conversion:
@@ -172,6 +179,7 @@ class Conversions:
                 scope.end(CANCELLED)
             self._set_deadline(conversion, scope)
             setting = Setting(
+                told=conversion,
                 catalog=await self.catalog(),
                 runner=self._runner,
                 chronicle=Chronicle(self._journal, conversion_id),
@@ -179,6 +187,12 @@ class Conversions:
                 prepare=self._fleet.prepare,
             )
             await Flow(conversion_id, conversion.spec, setting).run(checkpoint)
+        except ModelmillError as error:  # of the fleet, before there was a step that could fail
+            log.warning("conversion could not be run", conversion=conversion_id, reason=error.reason)
+            await self._fail(conversion_id, error.failure)
+        except Exception:
+            log.exception("conversion met an error of ours", conversion=conversion_id)
+            await self._fail(conversion_id, _INTERRUPTED)
         finally:
             del self._scopes[conversion_id]
 
@@ -187,14 +201,7 @@ class Conversions:
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, scope.end, deadline_passed(seconds))
 
-    async def _give_up(self, conversion_id: str) -> None:
-        """End a conversion that the engine is done with and that has not ended: a fault of ours."""
-        failure = ModelmillError(
-            "INTERNAL_ERROR",
-            "The conversion was interrupted in a way that it could not be continued; start it again.",
-            {"conversion": conversion_id},
-            Fault.INFRASTRUCTURE,
-        ).failure
+    async def _fail(self, conversion_id: str, failure: Failure) -> None:
         change = {"state": ConversionState.FAILED.value, "failure": failure.to_json()}
         await self._journal.append(conversion_id, [(EventKind.STATE_CHANGE, change)])
 

@@ -44,10 +44,17 @@ class StepRunner:
 
         Raises ModelmillError with the step's failure.
         """
-        kept = await self.lookup(key)
-        if kept is not None:
-            return StepRun(kept, cached=True, attempts=0)
-        return await self._flights.join(key, listener, lambda flight: self._run_anew(key, order, flight))
+        is_first = False
+
+        async def work(flight: Flight[StepRun, StepListener]) -> StepRun:
+            nonlocal is_first
+            is_first = True
+            kept = await self.lookup(key)
+            return await self._run_anew(key, order, flight) if kept is None else StepRun(kept, cached=True, attempts=0)
+
+        # Limits decide whether there is a result: whoever allows more must not fail with whoever allows less.
+        run = await self._flights.join(f"{key} {order.limits}", listener, work)
+        return run if is_first else replace(run, cached=True, attempts=0)
 
     async def _run_anew(self, key: str, order: StepOrder, flight: Flight[StepRun, StepListener]) -> StepRun:
         attempt = 1

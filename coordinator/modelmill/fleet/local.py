@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -39,14 +40,21 @@ class LocalFleet:
         self._description: WorkerDescription | None = None
         self._describing = asyncio.Lock()
 
+    @property
+    def store(self) -> ArtifactStore:
+        """Where the inputs of steps come from and their outputs go to."""
+        return self._store
+
     async def start(self) -> None:
-        """Begin to let idle workers go."""
+        """Remove what the workers of a killed coordinator left, and begin to let idle workers go."""
+        await asyncio.to_thread(shutil.rmtree, self._settings.run, ignore_errors=True)
         self._reaper = asyncio.create_task(self._let_idle_go(), name="idle workers")
 
     async def close(self) -> None:
         """Stop every worker; running steps end as WORKER_LOST."""
         if self._reaper is not None:
             self._reaper.cancel()
+            await asyncio.wait({self._reaper})
         await asyncio.gather(*(seat.stop() for seat in self._seats.values()), return_exceptions=True)
 
     # Environments
@@ -109,7 +117,12 @@ class LocalFleet:
         Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
         """
         async with self._slots, self._lease(order.environment, listener.waits) as worker:
-            return await worker.client.run(order, self._store, listener)
+            try:
+                return await worker.client.run(order, self._store, listener)
+            except ModelmillError as error:
+                if error.reason == "WORKER_LOST":
+                    await self._seat(order.environment).replace_if_gone(worker)
+                raise
 
     @asynccontextmanager
     async def _lease(self, name: str, waits: Callable[[str], None] = _ignore) -> AsyncIterator[WorkerProcess]:
@@ -125,7 +138,7 @@ class LocalFleet:
     async def _let_idle_go(self) -> None:
         while True:
             await asyncio.sleep(min(self._settings.worker_idle_seconds, 5.0))
-            for seat in self._seats.values():
+            for seat in list(self._seats.values()):
                 if seat.idle_seconds > self._settings.worker_idle_seconds:
                     await seat.stop()
 
@@ -169,9 +182,22 @@ class _Seat:
     async def stop(self) -> None:
         """Stop the worker, if there is one."""
         async with self._starting:
-            worker, self._worker = self._worker, None
-            if worker is not None:
+            if self._worker is not None:
+                await self._worker.stop()
+                self._worker = None  # not before: whoever is cancelled meanwhile leaves it to the next
+
+    async def replace_if_gone(self, worker: WorkerProcess) -> None:
+        """Make place for another worker where this one does not answer.
+
+        A host's connection breaks before its end is known here, and a step tried again must not be given to it.
+        """
+        if await worker.answers():
+            return
+        async with self._starting:
+            if self._worker is worker:
+                log.warning("worker was lost", environment=self._name, pid=worker.pid)
                 await worker.stop()
+                self._worker = None
 
     async def _warm(self) -> None:
         try:
@@ -187,8 +213,8 @@ class _Seat:
         async with self._starting:
             if self._worker is not None and not self._worker.alive:
                 log.warning("worker was lost", environment=self._name, pid=self._worker.pid)
-                lost, self._worker = self._worker, None
-                await lost.stop()
+                await self._worker.stop()
+                self._worker = None
             if self._worker is None:
                 self._worker = await self._start(waits)
             return self._worker

@@ -16,6 +16,8 @@ from modelmill.errors import Fault, ModelmillError
 from modelmill.values import Artifact, BrokenPlugin, File, StepOrder, StepResult, WorkerDescription
 
 _MESSAGE_LIMIT = 16 << 20
+#: Seconds in which a worker that is asked whether it is there must answer.
+_ANSWER_SECONDS = 10.0
 
 
 class StepListener(Protocol):
@@ -77,6 +79,14 @@ class WorkerClient:
             broken=tuple(broken),
         )
 
+    async def answers(self) -> bool:
+        """Whether the worker can be reached now."""
+        try:
+            await self._stub.Describe(worker_pb2.DescribeRequest(), timeout=_ANSWER_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+        return True
+
     async def run(self, order: StepOrder, store: ArtifactStore, listener: StepListener) -> StepResult:
         """Run one step; its inputs come from the store and its outputs are put there.
 
@@ -90,6 +100,11 @@ class WorkerClient:
             raise _lost(error) from error
         except asyncio.InvalidStateError as error:  # grpc.aio's word for a write on a call that has ended
             raise _lost(error) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise _lost(error) from error  # nobody cancelled us: the connection was closed while the step ran
         finally:
             call.cancel()
 
@@ -186,8 +201,10 @@ def _start_message(order: StepOrder) -> worker_pb2.StepStart:
     )
 
 
-def _lost(error: Exception) -> ModelmillError:
-    what = (error.details() or error.code().name) if isinstance(error, grpc.aio.AioRpcError) else str(error)
+def _lost(error: BaseException) -> ModelmillError:
+    what = str(error) or "the connection was closed"
+    if isinstance(error, grpc.aio.AioRpcError):
+        what = error.details() or error.code().name
     return ModelmillError(
         "WORKER_LOST",
         f"The worker was lost while it had the step ({what}).",

@@ -94,6 +94,10 @@ class WorkerProcess:
         """The process has not ended."""
         return self._process.returncode is None
 
+    async def answers(self) -> bool:
+        """Whether the host still serves."""
+        return self.alive and await self.client.answers()
+
     async def ended(self) -> None:
         """Returns when the process has ended, whatever ended it."""
         await self._process.wait()

@@ -152,12 +152,18 @@ class _Planner:
     # Verification
 
     def _verify(self, labels: list[str], ends: list[str]) -> list[Delivery]:
+        unverified = list(self._steps)
         try:
             inputs, reference = self._add_reference()
         except _UnverifiableError as error:
             self._notes.append(f"Nothing is verified: {error}")
             return [Delivery(label, end, unverified=str(error)) for label, end in zip(labels, ends, strict=True)]
-        return [self._add_comparison(label, end, inputs, reference) for label, end in zip(labels, ends, strict=True)]
+        deliveries = [
+            self._add_comparison(label, end, inputs, reference) for label, end in zip(labels, ends, strict=True)
+        ]
+        if not any(delivery.comparison for delivery in deliveries):
+            self._steps = unverified  # nobody would look at the reference
+        return deliveries
 
     def _add_reference(self) -> tuple[str, str]:
         """Add the steps that make the inputs and run the source itself on them; their ids."""

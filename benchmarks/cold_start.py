@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from modelmill import settings
+from modelmill.client import embedded
+
 from benchmarks.conversion import ENVIRONMENT, _tflite_convert
 from benchmarks.farm import Farm, timed
 from benchmarks.models import models
@@ -57,6 +60,4 @@ def _convert(farm: Farm, home: Path, graph: Path) -> None:
 
 def _stop(farm: Farm, home: Path) -> None:
     """End the coordinator that the command has left running for the next one."""
-    program = "from modelmill.client import embedded; from modelmill.settings import load; embedded.end_if_idle(embedded.ensure(load()))"
-    environment = {**farm.variables, "MODELMILL_HOME": str(home)}
-    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    embedded.end_if_idle(embedded.ensure(settings.load({**farm.variables, "MODELMILL_HOME": str(home)})))

@@ -147,7 +147,7 @@ class CodeLayer:
             record = folder.record()
             assert record is not None
             wheel = folder.path / str(record["wheel"])
-            return wheel, wheel.is_file() and _digest(wheel) == record["digest"]
+            return wheel, wheel.is_file() and _digest(wheel) == record.get("digest")
         finally:
             hold.release()
 

@@ -32,6 +32,17 @@ class CoordinatorProcess:
         self.address = json.loads(line)["address"]
         return self
 
+    def __enter__(self) -> "CoordinatorProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop it if it runs."""
+        if self.running:
+            self.stop()
+
     @property
     def pid(self) -> int:
         return self._process.pid
@@ -61,6 +72,11 @@ class CoordinatorProcess:
             if "modelmill_worker.host" in arguments:
                 found[arguments[arguments.index("--environment") + 1]] = process
         return found
+
+    def results(self) -> dict[Path, tuple[int, int]]:
+        """The committed step results: inode and time of modification of each, which change when a step runs again."""
+        files = (self.home / "artifacts" / "results").rglob("*.json")
+        return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
 
     def descendants(self) -> list[psutil.Process]:
         return psutil.Process(self.pid).children(recursive=True)

@@ -98,7 +98,7 @@ def _follow(work: Work, name: str) -> catalog_pb2.Environment:
     last = catalog_pb2.EnvironmentProgress()
     for last in work(name):
         if last.message:
-            click.echo(f"{name}: {last.message}", err=True)
+            click.echo(last.message, err=True)
     if last.HasField("failure"):
         raise ModelmillError.of(failure_of(last.failure))
     return last.environment

@@ -16,6 +16,7 @@ from modelmill.errors import Fault, ModelmillError
 from modelmill.values import digest_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_NODE_LOCK = "package-lock.json"
 _TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
 _SCHEMA = {
     "type": "object",
@@ -28,6 +29,7 @@ _SCHEMA = {
         "imports": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "provides": _TEXTS,
         "variables": _TEXTS,
+        "node": {"type": "integer", "minimum": 1},
     },
 }
 
@@ -42,6 +44,7 @@ class EnvironmentDefinition:
     provides: package to version, as far as plug-ins may require them.
     graph_def_producer: what its TensorFlow writes into GraphDef.versions.producer; None without TensorFlow.
     variables: environment variables of its workers.
+    node: the oldest major version of Node that its package.json needs; None where it has no Node packages.
     digest: SHA-256 over all that a step's result can depend on: the locks, the Python, the variables.
     """
 
@@ -54,11 +57,17 @@ class EnvironmentDefinition:
     digest: str
     graph_def_producer: int | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    node: int | None = None
 
     @property
     def lock(self) -> Path:
         """Every package, pinned and hashed."""
         return self.folder / "requirements.txt"
+
+    @property
+    def node_manifests(self) -> tuple[Path, Path]:
+        """What npm installs from: every Node package, pinned and with its checksum in the second file."""
+        return self.folder / "package.json", self.folder / _NODE_LOCK
 
     @property
     def build_constraints(self) -> Path | None:
@@ -111,6 +120,7 @@ def _load(file: Path) -> EnvironmentDefinition:
         digest=_digest(folder, data["python"], variables),
         graph_def_producer=data.get("graph_def_producer"),
         variables=variables,
+        node=data.get("node"),
     )
 
 
@@ -127,7 +137,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _digest(folder: Path, python: str, variables: Mapping[str, str]) -> str:
-    locks = [folder / "requirements.txt", folder / "build-constraints.txt"]
+    locks = [folder / "requirements.txt", folder / "build-constraints.txt", folder / _NODE_LOCK]
     if not locks[0].exists():
         raise _invalid(locks[0], f"the file is missing; make it with `workers/environments/lock {folder.name}`")
     digests = {lock.name: hashlib.sha256(lock.read_bytes()).hexdigest() for lock in locks if lock.exists()}

@@ -18,6 +18,7 @@ from modelmill.fleet.built_folder import BuiltFolder, Hold
 from modelmill.fleet.definitions import EnvironmentDefinition
 from modelmill.fleet.import_check import check_imports
 from modelmill.fleet.interpreters import Fetchable, Interpreter, Interpreters, Missing
+from modelmill.fleet.node_packages import MODULES, MODULES_VARIABLE, install_node_packages, missing_node
 from modelmill.fleet.tool_process import ToolProcesses, ToolResult
 from modelmill.fleet.uv_command import uv_arguments, uv_variables
 from modelmill.settings import Settings
@@ -44,6 +45,12 @@ class InstalledEnvironment:
         """The environment's folder."""
         return self.python.parents[1]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its workers have in their environment beyond the coordinator's."""
+        modules = {MODULES_VARIABLE: str(self.path / MODULES)} if self.definition.node is not None else {}
+        return {**self.definition.variables, **modules}
+
 
 class Environments:
     """The environments of this machine. Methods block, and may be called from any thread."""
@@ -60,6 +67,7 @@ class Environments:
         self._interpreters = Interpreters(environ)
         self._tools = ToolProcesses()
         self._holds: dict[str, Hold] = {}
+        self._missing: dict[str, str] = {}
         self._guard = threading.Lock()
 
     @property
@@ -82,6 +90,9 @@ class Environments:
         finding = self._interpreters.find(definition.python)
         if isinstance(finding, Missing):
             return _environment(definition, Availability.UNAVAILABLE, reason=finding.reason)
+        missing = self._missing_node(definition)
+        if missing:
+            return _environment(definition, Availability.UNAVAILABLE, reason=missing)
         return _environment(definition, Availability.INSTALLABLE)
 
     def ensure(self, name: str, progress: Progress) -> InstalledEnvironment:
@@ -131,14 +142,32 @@ class Environments:
     ) -> Mapping[str, Any]:
         started = time.monotonic()
         python = self._interpreter(definition, progress, lock)
+        if missing := self._missing_node(definition):
+            raise ModelmillError(
+                "ENVIRONMENT_UNAVAILABLE",
+                f"{definition.name} cannot be installed: {missing}",
+                {"environment": definition.name, "node": definition.node},
+                Fault.INFRASTRUCTURE,
+            )
         progress(f"Installing with Python {definition.python}")
         self._uv(definition, progress, lock, "venv", "--no-project", "--python", python, folder)
         self._uv(definition, progress, lock, *_sync_arguments(definition, folder))
+        if definition.node is not None:
+            progress("Installing Node packages")
+            install_node_packages(self._tools, definition, folder, self._environ, lock)
         progress("Importing " + ", ".join(definition.imports))
         check_imports(self._tools, definition, folder / _PYTHON, lock)
         seconds = time.monotonic() - started
         log.info("environment installed", environment=definition.name, path=str(folder), seconds=round(seconds, 1))
         return {"environment": definition.name, "digest": definition.digest, "disk_size": _disk_size(folder)}
+
+    def _missing_node(self, definition: EnvironmentDefinition) -> str:
+        """Why there can be no Node packages here; empty where there can, or none are wanted. Looked up once."""
+        if definition.node is None:
+            return ""
+        if definition.name not in self._missing:
+            self._missing[definition.name] = missing_node(definition.node, self._environ)
+        return self._missing[definition.name]
 
     def _interpreter(self, definition: EnvironmentDefinition, progress: Progress, lock: int) -> Path:
         finding = self._interpreters.find(definition.python, afresh=True)

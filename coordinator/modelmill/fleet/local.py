@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -20,6 +22,10 @@ from modelmill.settings import Settings
 from modelmill.values import Availability, Environment, StepOrder, StepResult, WorkerDescription
 
 log = structlog.get_logger(__name__)
+
+
+#: Gives the folder with the workers' code, telling how it is built.
+_Code = Callable[[Callable[[str], None]], Awaitable[Path]]
 
 
 def _ignore(message: str) -> None:
@@ -39,6 +45,8 @@ class LocalFleet:
         self._reaper: asyncio.Task[None] | None = None
         self._description: WorkerDescription | None = None
         self._describing = asyncio.Lock()
+        self._code_folder: Path | None = None
+        self._choosing_code = asyncio.Lock()
 
     @property
     def store(self) -> ArtifactStore:
@@ -56,6 +64,8 @@ class LocalFleet:
             self._reaper.cancel()
             await asyncio.wait({self._reaper})
         await asyncio.gather(*(seat.stop() for seat in self._seats.values()), return_exceptions=True)
+        await asyncio.to_thread(self._code.close)
+        await asyncio.to_thread(self._environments.close)
 
     # Environments
 
@@ -85,7 +95,8 @@ class LocalFleet:
         async with self._describing:
             if self._description is None:
                 async with self._lease(await self._plainest()) as worker:
-                    self._description = await worker.client.describe()
+                    told = await worker.client.describe()
+                self._description = replace(told, broken=(*self._code.broken, *told.broken))
                 for broken in self._description.broken:
                     log.warning("plug-in left out", plugin=broken.name, reason=broken.failure.reason)
             return self._description
@@ -132,8 +143,18 @@ class LocalFleet:
 
     def _seat(self, name: str) -> _Seat:
         if name not in self._seats:
-            self._seats[name] = _Seat(name, self._settings, self._environments, self._code)
+            self._seats[name] = _Seat(name, self._settings, self._environments, self._pinned_code)
         return self._seats[name]
+
+    async def _pinned_code(self, progress: Callable[[str], None]) -> Path:
+        """The folder with the workers' code, chosen once.
+
+        A plug-in that is edited meanwhile is for the next coordinator: the keys of this one name the old code.
+        """
+        async with self._choosing_code:
+            if self._code_folder is None:
+                self._code_folder = await asyncio.to_thread(self._code.ensure, progress)
+            return self._code_folder
 
     async def _let_idle_go(self) -> None:
         while True:
@@ -146,7 +167,7 @@ class LocalFleet:
 class _Seat:
     """The place of one environment's worker: empty, or taken by one that lives."""
 
-    def __init__(self, name: str, settings: Settings, environments: Environments, code: CodeLayer) -> None:
+    def __init__(self, name: str, settings: Settings, environments: Environments, code: _Code) -> None:
         self._name = name
         self._settings = settings
         self._environments = environments
@@ -226,7 +247,7 @@ class _Seat:
             loop.call_soon_threadsafe(waits, message)
 
         installed = await asyncio.to_thread(self._environments.ensure, self._name, progress)
-        code = await asyncio.to_thread(self._code.ensure, progress)
+        code = await self._code(progress)
         definition = installed.definition
         command = WorkerCommand(
             environment=definition.name,
@@ -234,7 +255,7 @@ class _Seat:
             provides=definition.provides,
             python=installed.python,
             code=code,
-            variables=definition.variables,
+            variables=installed.variables,
             run=self._settings.run,
             concurrency=self._settings.slots,
         )

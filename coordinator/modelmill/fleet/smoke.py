@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from modelmill.errors import Fault, ModelmillError
 from modelmill.fleet.definitions import EnvironmentDefinition, definitions_folder, load_definitions
 from modelmill.fleet.import_check import check_imports
 from modelmill.fleet.local import LocalFleet
+from modelmill.fleet.node_packages import check_node_packages
 from modelmill.fleet.tool_process import ToolProcesses
 from modelmill.planning.environment_choice import meets
 from modelmill.values import Artifact, Edge, Environment, File, Plugin, Role, StepOrder
@@ -54,6 +56,8 @@ def _check_imports(definition: EnvironmentDefinition, folder: Path) -> None:
     tools = ToolProcesses()
     try:
         check_imports(tools, definition, folder / "bin" / "python")
+        if definition.node is not None:
+            check_node_packages(tools, definition, folder, os.environ)
     finally:
         tools.close()
 

@@ -45,8 +45,9 @@ def modelmill_plugins() -> Iterator[Plugin]:
 
 def _preload() -> None:
     """Import the messages that graphs are read with, and the rules."""
-    for module in ("tensorboard.compat.proto.graph_pb2", "modelmill_rewriter.rewriting", "modelmill_rewriter.sequences"):
-        importlib.import_module(module)
+    importlib.import_module("tensorboard.compat.proto.graph_pb2")
+    importlib.import_module("modelmill_rewriter.rewriting")
+    importlib.import_module("modelmill_rewriter.sequences")
 
 
 def run_rewrite(step: Step) -> Dict[str, Any]:

@@ -60,7 +60,14 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 requires=("tensorflow>=1.15",),
                 preference=Preference.NEWEST,
             ),
-            Edge("run-tfjs", Role.RUN, (("model", "tfjs.graph_model"), ("inputs", "dataset")), "dataset", run_tfjs),
+            Edge(
+                "run-tfjs",
+                Role.RUN,
+                (("model", "tfjs.graph_model"), ("inputs", "dataset")),
+                "dataset",
+                run_tfjs,
+                requires=("tfjs-node>=4.22,<5",),
+            ),
             Edge(
                 "compare",
                 Role.COMPARE,

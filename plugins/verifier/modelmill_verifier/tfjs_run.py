@@ -1,8 +1,7 @@
 """The edge ``run-tfjs``: a TensorFlow.js graph model run by Node, with TensorFlow.js's own wasm backend.
 
-Node is found on PATH. The packages of ``tfjs_runtime/package.json`` are found through the environment variable
-MODELMILL_TFJS_MODULES, which names the ``node_modules`` that ``npm ci`` made of them. Without either the check is
-skipped.
+Node is found on PATH. TensorFlow.js is found through the environment variable MODELMILL_NODE_MODULES, which names the
+``node_modules`` of the worker's environment (``tfjs-node-4``). Without either the check is skipped.
 """
 
 import json
@@ -20,8 +19,8 @@ from modelmill_worker.signature import Signature, Tensor
 
 from modelmill_verifier.run_results import Arrays, RunResult, run_failed, run_on_inputs
 
-MODULES = "MODELMILL_TFJS_MODULES"
-RUNTIME = Path(__file__).parent / "tfjs_runtime"
+MODULES = "MODELMILL_NODE_MODULES"
+SCRIPT = Path(__file__).with_name("run_tfjs_model.js")
 _PACKAGE = Path("@tensorflow") / "tfjs-core" / "package.json"
 
 #: How the arrays of TensorFlow.js's types lie in a file: in C order, as numpy names it.
@@ -49,7 +48,7 @@ def why_not_here() -> Optional[str]:
     if not folder or not (Path(folder) / _PACKAGE).is_file():
         return (
             "The TensorFlow.js model was not run: {} names no folder with TensorFlow.js. Run `npm ci` beside the "
-            "verifier's tfjs_runtime/package.json and set it to the node_modules made there.".format(MODULES)
+            "package.json of the environment tfjs-node-4 and set it to the node_modules made there.".format(MODULES)
         )
     return None
 
@@ -119,7 +118,7 @@ def _node(job: Path) -> str:
     node = shutil.which("node")
     assert node is not None
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("NODE_", "npm_"))}
-    command: List[str] = [node, str(RUNTIME / "run_model.js"), str(job)]
+    command: List[str] = [node, str(SCRIPT), str(job)]
     # Node ends with its standard input, so it cannot outlive a step process that is killed.
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment

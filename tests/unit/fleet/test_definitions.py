@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -134,4 +135,19 @@ def test_our_locks_have_what_is_wanted_and_nothing_that_is_not(name):
 def test_what_is_provided_is_what_is_locked(name):
     locked = pins(OURS[name].lock)
     for package, version in OURS[name].provides.items():
+        if package == "tfjs-node":  # TensorFlow.js is a Node package; its parts move together
+            locked[package] = node_pins(OURS[name])["@tensorflow/tfjs-core"]
         assert version in {locked.get(package), locked.get(f"{package}-cpu")}
+
+
+def node_pins(definition):
+    lock = json.loads(definition.node_manifests[1].read_text())
+    return {name.removeprefix("node_modules/"): package["version"] for name, package in lock["packages"].items()}
+
+
+@pytest.mark.parametrize("name", [name for name, definition in OURS.items() if definition.node is not None])
+def test_a_node_lock_names_versions_and_checksums_and_no_host(name):
+    manifest, lock = (json.loads(file.read_text()) for file in OURS[name].node_manifests)
+    assert node_pins(OURS[name]).items() >= manifest["dependencies"].items()
+    packages = [package for path, package in lock["packages"].items() if path]
+    assert all("integrity" in package and "resolved" not in package for package in packages)

@@ -83,8 +83,10 @@ def farm(shared_coordinator):
 
 @pytest.fixture(scope="module")
 def pythons(farm: Client) -> dict[str, Path]:
-    """The Python of each environment, installed by now; its programs are run without the farm."""
-    return {item.name: Path(item.path, "bin", "python") for item in farm.list_environments() if item.path}
+    """The Pythons of TensorFlow environments, as far as they can be had: programs run in them without the farm."""
+    ends = [list(farm.install_environment(name))[-1] for name in ("tf-1.15", "tf-2.15")]
+    had = [end.environment for end in ends if end.HasField("environment")]
+    return {environment.name: Path(environment.path, "bin", "python") for environment in had}
 
 
 class Interpreter:

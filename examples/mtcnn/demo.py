@@ -8,6 +8,7 @@ command as a user would, and converts it again to show the cache.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -42,9 +43,10 @@ def heading(text: str) -> None:
     print(f"\n==> {text}", flush=True)
 
 
-def run(*command: str | Path) -> None:
+def run(*command: str | Path, **variables: str) -> None:
     print("$", *(Path(part).name if part in (MODELMILL, sys.executable) else part for part in command), flush=True)
-    code = subprocess.run([str(part) for part in command], check=False).returncode
+    environment = {**os.environ, **variables}
+    code = subprocess.run([str(part) for part in command], env=environment, check=False).returncode
     if code:
         sys.exit(code)
 
@@ -79,7 +81,7 @@ def build_checkpoint(python: Path, folder: Path) -> None:
     run(*uv, "--no-deps", "--require-hashes", "--target", weights, "-r", requirements)
     beside = folder / "model.part"
     shutil.rmtree(beside, ignore_errors=True)
-    run(python, HERE / "build_checkpoint.py", "--weights", weights, "--output", beside)
+    run(python, HERE / "build_checkpoint.py", "--weights", weights, "--output", beside, TF_CPP_MIN_LOG_LEVEL="2")
     beside.rename(folder / "model")
 
 

@@ -124,10 +124,15 @@ class LocalFleet:
     async def run(self, order: StepOrder, listener: StepListener) -> StepResult:
         """Run one step in its environment.
 
-        Waits for a free slot; that time is not the step's. Cancelling the task ends the step process.
-        Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
+        Waits for the environment, then for a free slot; that time is not the step's. Cancelling the task ends the
+        step process. Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
         """
-        async with self._slots, self._lease(order.environment, listener.waits) as worker:
+        # Installed and started first: an environment that takes minutes must not keep others from a slot.
+        async with self._lease(order.environment, listener.waits), self._slots:
+            return await self._run_now(order, listener)
+
+    async def _run_now(self, order: StepOrder, listener: StepListener) -> StepResult:
+        async with self._lease(order.environment, listener.waits) as worker:
             try:
                 return await worker.client.run(order, self._store, listener)
             except ModelmillError as error:

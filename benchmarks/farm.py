@@ -25,7 +25,7 @@ class Farm:
         self.variables = {**os.environ, "MODELMILL_CACHE": str(cache()), "MODELMILL_HOME": str(folder / "home")}
 
     def __enter__(self) -> "Farm":
-        command = [sys.executable, "-m", "modelmill.cli", "serve", "--address", "127.0.0.1:0"]
+        command = [Path(sys.executable).with_name("modelmill"), "serve", "--address", "127.0.0.1:0"]
         with (self.folder / "coordinator.log").open("wb") as log:
             self._process = subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=log)
         self.pid = self._process.pid

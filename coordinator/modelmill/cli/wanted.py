@@ -90,9 +90,12 @@ class Wanted:
         )
 
 
+#: What cannot be read is told with a reason when it is read, not as wrong usage.
+_PATH = click.Path(path_type=Path, readable=False)
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("source", type=click.Path(path_type=Path)),
-    click.option("--graph", type=click.Path(path_type=Path), help="The graph of a checkpoint: .pb, .pbtxt or .meta."),
+    click.argument("source", type=_PATH),
+    click.option("--graph", type=_PATH, help="The graph of a checkpoint: .pb, .pbtxt or .meta."),
     click.option("--to", "targets", type=TargetType(), multiple=True, required=True, help="A target; may be repeated."),
     click.option(
         "--option", "plugin_options", type=PluginOptionType(), multiple=True, help="An option of a plug-in; repeatable."
@@ -103,9 +106,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
     ),
-    click.option(
-        "--dataset", type=click.Path(path_type=Path), help="Inputs for the verification: an .npz with a key for each."
-    ),
+    click.option("--dataset", type=_PATH, help="Inputs for the verification: an .npz with a key for each."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of the generated inputs."),
     click.option(
         "--tolerance",

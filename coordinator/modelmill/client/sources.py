@@ -7,6 +7,7 @@ A checkpoint is named by its prefix, as TensorFlow does: `model.ckpt` stands for
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -43,14 +44,24 @@ def collect(source: Path, graph: Path | None = None) -> Source:
     source: a checkpoint prefix, a file, or a folder, of which all files count but hidden ones.
     graph: the graph of a checkpoint; where it is None, the `.meta` beside the checkpoint is taken, if there is one.
 
-    Raises SOURCE_NOT_FOUND, GRAPH_NOT_FOUND, CHECKPOINT_INDEX_MISSING, SOURCE_EMPTY or SOURCE_TOO_LARGE.
+    Links to files are followed, links to folders are not.
+
+    Raises SOURCE_NOT_FOUND, GRAPH_NOT_FOUND, CHECKPOINT_INDEX_MISSING, SOURCE_EMPTY, SOURCE_TOO_LARGE or
+    SOURCE_UNREADABLE.
     """
+    try:
+        return Source(tuple(_collect(source, graph)), _display_name(source))
+    except OSError as error:
+        raise _unreadable(error, source) from error
+
+
+def _collect(source: Path, graph: Path | None) -> list[SourceFile]:
     files = list(_files_of(source, wants_graph=graph is None))
-    if graph is not None:
-        if not graph.is_file():
-            raise _not_found("GRAPH_NOT_FOUND", graph)
-        files = _with_graph(files, graph)
-    return Source(tuple(files), _display_name(source))
+    if graph is None:
+        return files
+    if not graph.is_file():
+        raise _not_found("GRAPH_NOT_FOUND", graph)
+    return _with_graph(files, graph)
 
 
 def _files_of(source: Path, wants_graph: bool) -> Iterable[SourceFile]:
@@ -84,7 +95,7 @@ def _checkpoint(prefix: Path, wants_graph: bool) -> Iterator[SourceFile]:
 
 def _folder(folder: Path) -> list[SourceFile]:
     files: list[SourceFile] = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             file = Path(parent, name)
@@ -98,7 +109,10 @@ def _folder(folder: Path) -> list[SourceFile]:
             )
     if not files:
         raise ModelmillError(
-            "SOURCE_EMPTY", f"{folder} holds no files: name the folder that the model is in.", {"source": str(folder)}
+            "SOURCE_EMPTY",
+            f"{folder} holds no files, not counting hidden ones and folders behind links: "
+            "name the folder that the model is in.",
+            {"source": str(folder)},
         )
     return files
 
@@ -150,6 +164,22 @@ def _not_found(reason: str, file: Path) -> ModelmillError:
         hint = f"There is no folder {file.parent} either."
     details = {"source": str(file), "nearest": nearest}
     return ModelmillError(reason, f"There is no {file}. {hint}", details)
+
+
+def _raise(error: OSError) -> None:
+    """For `os.walk`, which passes over folders that it cannot list unless it is told otherwise."""
+    raise error
+
+
+def _unreadable(error: OSError, source: Path) -> ModelmillError:
+    if error.errno == errno.ENAMETOOLONG:  # then there can be no such file
+        return _not_found("SOURCE_NOT_FOUND", source)
+    file, why = str(error.filename or source), error.strerror or str(error)
+    return ModelmillError(
+        "SOURCE_UNREADABLE",
+        f"{file} cannot be read: {why}. Check its permissions and those of its folder.",
+        {"file": file, "error": why},
+    )
 
 
 def _names_beside(file: Path) -> list[str]:

@@ -125,7 +125,7 @@ class _Planner:
         sources = sorted({hop.kind for hop in conversions})
         raise ModelmillError(
             "NO_ROUTE",
-            f"There is no way from a {self._kind} to {name}. Sources that can be converted: {', '.join(sources)}.",
+            f"There is no way from a {self._kind} to {name}. Give a model of one of these kinds: {', '.join(sources)}.",
             {"kind": self._kind, "target": name, "sources": sources},
         )
 

@@ -155,13 +155,12 @@ def check_options(schema: Mapping[str, Any], options: Mapping[str, Any], whose: 
         path = ".".join(str(part) for part in problem.absolute_path)
         raise ModelmillError(
             "INVALID_OPTION",
-            f"The option {path} of {whose} does not fit: {problem.message}. {_what_fits(known, path)}".strip(),
+            f"The option {path} of {whose} does not fit: {problem.message}. {_what_fits(problem.schema)}".strip(),
             {"option": path, "value": problem.instance},
         )
 
 
-def _what_fits(properties: Mapping[str, Any], path: str) -> str:
-    schema = properties.get(path.split(".", maxsplit=1)[0], {})
+def _what_fits(schema: Mapping[str, Any]) -> str:
     if schema.get("enum"):
         return f"Give one of: {_listed(schema['enum'])}."
     kind = schema.get("type")

@@ -1,3 +1,7 @@
+import errno
+import os
+from pathlib import Path
+
 import pytest
 from modelmill.client import collect, sources
 from modelmill.errors import ModelmillError
@@ -115,3 +119,21 @@ def test_an_empty_folder_holds_no_model(tmp_path):
 def test_a_folder_that_is_too_large_to_be_a_model_is_refused(folder, monkeypatch):
     monkeypatch.setattr(sources, "FILES_LIMIT", 3)
     assert refusal(folder).reason == "SOURCE_TOO_LARGE"
+
+
+def test_says_which_folder_cannot_be_listed(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "model").mkdir()
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ModelmillError) as caught:
+        collect(tmp_path / "model")
+    assert caught.value.reason == "SOURCE_UNREADABLE"
+    assert str(tmp_path / "model") in str(caught.value)
+
+
+def test_a_name_too_long_for_any_file_is_not_found():
+    with pytest.raises(ModelmillError) as caught:
+        collect(Path("x" * 300))
+    assert caught.value.reason == "SOURCE_NOT_FOUND"

@@ -17,6 +17,8 @@ class Flight(Generic[T, L]):
 
     listeners: list[L] = field(default_factory=list)
     task: asyncio.Task[T] | None = None
+    #: Tells a listener that comes late what the others know already.
+    news: Callable[[L], None] | None = None
 
 
 class SingleFlight(Generic[T, L]):
@@ -36,6 +38,8 @@ class SingleFlight(Generic[T, L]):
             flight.task = asyncio.create_task(self._fly(key, flight, work))
         assert flight.task is not None
         flight.listeners.append(listener)
+        if flight.news is not None:
+            flight.news(listener)
         try:
             return await asyncio.shield(flight.task)
         finally:

@@ -84,10 +84,12 @@ class _Audience:
         self._flight = flight
 
     def waits(self, message: str) -> None:
+        self._flight.news = lambda late: late.waits(message)
         for listener in self._flight.listeners:
             listener.waits(message)
 
     def started(self) -> None:
+        self._flight.news = lambda late: late.started()
         for listener in self._flight.listeners:
             listener.started()
 

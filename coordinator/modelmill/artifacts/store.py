@@ -107,7 +107,11 @@ class ArtifactStore:
         """
         descriptor = os.open(self.path(digest), os.O_RDONLY)
         try:
-            _check_offset(digest, offset, os.fstat(descriptor).st_size)
+            size = os.fstat(descriptor).st_size
+            _check_offset(digest, offset, size)
+            if size - offset <= PIECE:  # a thread would cost more than the reading
+                yield os.pread(descriptor, PIECE, offset)
+                return
             ahead = _start_reading(descriptor, offset)
             try:
                 while pieces := await asyncio.shield(ahead):

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.cli.connection import connected, connection_options
 from modelmill.cli.output import plain, print_json
 from modelmill.cli.progress import reporting
-from modelmill.cli.summary import summarise
+from modelmill.cli.summary import show_conversion
 from modelmill.cli.tables import table
 from modelmill.client import conversion_pb2
 from modelmill.errors import ModelmillError
@@ -122,7 +122,7 @@ def _tell(conversion: conversion_pb2.Conversion, as_json: bool) -> None:
     if as_json:
         print_json(plain(conversion))
     else:
-        click.echo(summarise(conversion))
+        show_conversion(conversion)
 
 
 def _line_of(event: conversion_pb2.Event) -> str:

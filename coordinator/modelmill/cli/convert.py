@@ -11,7 +11,7 @@ import click
 from modelmill.cli.connection import Connection, connected, connection_options
 from modelmill.cli.output import plain, print_json
 from modelmill.cli.progress import Reporter, reporting
-from modelmill.cli.summary import summarise
+from modelmill.cli.summary import show_conversion
 from modelmill.cli.wanted import Wanted, wanted_options
 from modelmill.client import Source, conversion_pb2
 
@@ -88,4 +88,4 @@ def _tell(conversion: conversion_pb2.Conversion, files: list[Path], detach: bool
     elif detach:
         click.echo(conversion.id)
     else:
-        click.echo(summarise(conversion, files))
+        show_conversion(conversion, files)

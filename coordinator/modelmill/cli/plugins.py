@@ -8,7 +8,6 @@ from modelmill.cli.connection import connected, connection_options
 from modelmill.cli.failures import text_of
 from modelmill.cli.options import describe_options
 from modelmill.cli.output import plain, print_json
-from modelmill.cli.tables import table
 from modelmill.client import catalog_pb2
 from modelmill.wire import failure_of
 
@@ -29,15 +28,12 @@ def command(server: str | None, as_json: bool) -> None:
 
 
 def _text_of(plugin: catalog_pb2.Plugin) -> str:
-    head = f"{plugin.name} {plugin.version}: {plugin.summary}"
-    rows = [
-        (
-            f"  {edge.name}",
-            catalog_pb2.Edge.Role.Name(edge.role).lower(),
-            f"{', '.join(f'{item.name}: {item.kind}' for item in edge.inputs)} -> {edge.output}",
-            ", ".join(edge.requires) or "no TensorFlow",
-        )
-        for edge in plugin.edges
-    ]
-    options = [describe_options(edge.options_schema, "    ") for edge in plugin.edges]
-    return "\n".join(part for part in [head, table(("  edge", "role", "does", "needs"), rows), *options] if part)
+    return "\n".join([f"{plugin.name} {plugin.version}: {plugin.summary}", *map(_edge, plugin.edges)])
+
+
+def _edge(edge: catalog_pb2.Edge) -> str:
+    role = catalog_pb2.Edge.Role.Name(edge.role).lower()
+    takes = ", ".join(f"{item.name}: {item.kind}" for item in edge.inputs)
+    needs = ", ".join(edge.requires) or "no TensorFlow"
+    head = f"  {edge.name} ({role}): {takes} -> {edge.output}; needs {needs}"
+    return "\n".join(part for part in (head, describe_options(edge.options_schema, "      ")) if part)

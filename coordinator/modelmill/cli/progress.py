@@ -49,14 +49,13 @@ class LineReporter:
     """A line for each thing that changes."""
 
     def __init__(self) -> None:
-        self._uploaded = False
         self._last: dict[str, str] = {}
         self._environments: dict[str, str] = {}
 
     def transferred(self, transfer: Transfer) -> None:
         """One line for each transfer, when it is done."""
         if transfer.done >= transfer.total:
-            self._say(f"moved {size(transfer.total)}")
+            self._say(f"{'uploaded' if transfer.to_farm else 'downloaded'} {size(transfer.total)}")
 
     def happened(self, event: conversion_pb2.Event) -> None:
         """Plan, steps and what they wait for."""
@@ -106,9 +105,10 @@ class BarReporter:
 
     def transferred(self, transfer: Transfer) -> None:
         """Bytes done of all."""
-        self._show("files", transfer.done, transfer.total, f"{size(transfer.done)} of {size(transfer.total)}")
+        name = "upload" if transfer.to_farm else "download"
+        self._show(name, transfer.done, transfer.total, f"{size(transfer.done)} of {size(transfer.total)}")
         if transfer.done >= transfer.total:
-            self._hide("files")
+            self._hide(name)
 
     def happened(self, event: conversion_pb2.Event) -> None:
         """Steps that begin, progress or end."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import click
+
 from modelmill.cli import failures
 from modelmill.cli.progress import describe_step, run_seconds
 from modelmill.cli.tables import number, seconds, table
@@ -15,10 +17,27 @@ Step = conversion_pb2.Step
 Verification = conversion_pb2.Verification
 
 
+def show_conversion(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ()) -> None:
+    """The summary on standard output, and why it failed on standard error."""
+    click.echo(summarise(conversion, files))
+    why = explain(conversion)
+    if why:
+        click.echo(why, err=True)
+
+
 def summarise(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ()) -> str:
-    """All of it: parts with nothing to say are left out."""
-    parts = [_steps(conversion), _outputs(conversion), _notes(conversion), _failures(conversion), _files(files)]
-    return "\n\n".join(part for part in [*parts, _verdict(conversion)] if part)
+    """All of it but why it failed, which `explain` tells; parts with nothing to say are left out."""
+    parts = [_steps(conversion), _outputs(conversion), _notes(conversion), _files(files), _verdict(conversion)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def explain(conversion: conversion_pb2.Conversion) -> str:
+    """The conversion's failure in full, and of its targets' those that are others."""
+    told = [conversion.failure] if conversion.HasField("failure") else []
+    for result in conversion.results:
+        if result.HasField("failure") and result.failure not in told:
+            told.append(result.failure)
+    return "\n".join(failures.text_of(failure_of(failure)) for failure in told)
 
 
 def _steps(conversion: conversion_pb2.Conversion) -> str:
@@ -82,15 +101,6 @@ def _unverified(conversion: conversion_pb2.Conversion) -> Iterator[str]:
             yield f"{result.target} was not verified: {check.reason}"
         elif check.state == Verification.FAILED and check.reason:
             yield f"{result.target} could not be verified: {check.reason}"
-
-
-def _failures(conversion: conversion_pb2.Conversion) -> str:
-    """The conversion's failure in full, and of the targets those that are not the same."""
-    told = [conversion.failure] if conversion.HasField("failure") else []
-    for result in conversion.results:
-        if result.HasField("failure") and result.failure not in told:
-            told.append(result.failure)
-    return "\n".join(failures.text_of(failure_of(failure)) for failure in told)
 
 
 def _files(files: Sequence[Path]) -> str:

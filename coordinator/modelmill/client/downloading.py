@@ -16,7 +16,7 @@ import grpc
 from modelmill_protos.v1 import artifact_pb2, artifact_pb2_grpc
 
 from modelmill.client.patience import Patience, Tries
-from modelmill.client.transfer import Meter, OnTransfer
+from modelmill.client.transfer import PIECE, Meter, OnTransfer
 from modelmill.errors import Fault, ModelmillError
 
 #: Bytes handed to the thread that writes, at once.
@@ -38,7 +38,7 @@ class Downloader:
         Raises DISK_FULL, DIGEST_MISMATCH, OUTPUT_UNWRITABLE, INVALID_ARTIFACT, or what the farm says.
         """
         wanted = [(file, _inside(folder, file.path)) for artifact, folder in artifacts for file in artifact.files]
-        meter = Meter(sum(file.size for file, _ in wanted), on_transfer)
+        meter = Meter(sum(file.size for file, _ in wanted), False, on_transfer)
         slots = asyncio.Semaphore(_FETCHED_AT_ONCE)
         try:
             async with asyncio.TaskGroup() as group:
@@ -111,6 +111,10 @@ class _HashingWriter:
 
     async def drain(self) -> None:
         """Returns when all bytes taken are written."""
+        if self._writing is None and self.received <= PIECE:  # a thread would cost more than the writing
+            self._write(self._batch)
+            self._batch = []
+            return
         await self._hand_over()
         if self._writing is not None:
             await asyncio.wait([self._writing])

@@ -13,11 +13,15 @@ PIECES_AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Transfer:
-    """A moment of a transfer: the file that moved, and bytes done of all, over all files."""
+    """A moment of a transfer: the file that moved, and bytes done of all, over all files.
+
+    to_farm: whether they are uploaded, else downloaded.
+    """
 
     path: str
     done: int
     total: int
+    to_farm: bool = True
 
 
 #: Is told of a transfer's progress; called on the client's event loop, so it must return at once.
@@ -31,12 +35,13 @@ def ignore_transfer(transfer: Transfer) -> None:
 class Meter:
     """Adds up the bytes of several files that travel at once."""
 
-    def __init__(self, total: int, on_transfer: OnTransfer) -> None:
+    def __init__(self, total: int, to_farm: bool, on_transfer: OnTransfer) -> None:
         self._total = total
+        self._to_farm = to_farm
         self._on_transfer = on_transfer
         self._done: dict[str, int] = {}
 
     def at(self, path: str, done: int) -> None:
         """This file has come so far."""
         self._done[path] = done
-        self._on_transfer(Transfer(path, sum(self._done.values()), self._total))
+        self._on_transfer(Transfer(path, sum(self._done.values()), self._total, self._to_farm))

@@ -49,7 +49,7 @@ class Uploader:
         locals_ = await _hash_all(files)
         by_digest = {local.digest: local for local in locals_}
         missing = [by_digest[digest] for digest in await self._missing(list(by_digest))]
-        meter = Meter(sum(local.size for local in missing), on_transfer)
+        meter = Meter(sum(local.size for local in missing), True, on_transfer)
         slots = asyncio.Semaphore(_SENT_AT_ONCE)
         try:
             async with asyncio.TaskGroup() as group:

@@ -46,7 +46,7 @@ def test_lines_tell_each_thing_once(capsys):
         "freeze: installing tf-1.15",
         "freeze: running in tf-1.15",
         "freeze: done in 0.00 s",
-        "moved 2.0 KiB",
+        "uploaded 2.0 KiB",
     ]
 
 

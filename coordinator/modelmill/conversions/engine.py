@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -110,5 +111,7 @@ class Engine:
             task.cancel()
         if running:
             await asyncio.wait(running)
-        # It waits for its own threads, one of which may still hand something to this loop.
+        # DBOS has made its own threads those of this loop, and ends them; whoever stops after it needs some too.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="coordinator"))
+        # It waits for its threads, one of which may still hand something to this loop.
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)

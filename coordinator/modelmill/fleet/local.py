@@ -63,7 +63,9 @@ class LocalFleet:
         if self._reaper is not None:
             self._reaper.cancel()
             await asyncio.wait({self._reaper})
-        await asyncio.gather(*(seat.stop() for seat in self._seats.values()), return_exceptions=True)
+        stopped = await asyncio.gather(*(seat.stop() for seat in self._seats.values()), return_exceptions=True)
+        for error in filter(None, stopped):
+            log.error("worker could not be stopped", exc_info=error)
         await asyncio.to_thread(self._code.close)
         await asyncio.to_thread(self._environments.close)
 

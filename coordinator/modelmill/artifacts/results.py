@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from modelmill.artifacts._durable import full_disk_named, move_into_place, sharded, write_all
+from modelmill.artifacts._durable import full_disk_named, sharded, write_all
 from modelmill.artifacts.store import ArtifactStore
 from modelmill.errors import Fault, ModelmillError
 from modelmill.values import StepResult
@@ -19,7 +19,11 @@ _log = structlog.get_logger(__name__)
 
 
 class StepResults:
-    """Results in the store's folder `results`, a JSON file each. All methods block for as long as the disk takes."""
+    """Results in the store's folder `results`, a JSON file each. All methods block for as long as the disk takes.
+
+    Entries outlive the process, whatever ends it, but are not synced: a power cut may take the last ones, and
+    then their steps run once more. An entry that it tore is dropped by `lookup`.
+    """
 
     def __init__(self, store: ArtifactStore) -> None:
         self._store = store
@@ -73,10 +77,10 @@ class StepResults:
         try:
             try:
                 write_all(descriptor, data)
-                os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            move_into_place(beside, entry)
+            entry.parent.mkdir(exist_ok=True)
+            beside.rename(entry)
         except BaseException:
             with suppress(FileNotFoundError):
                 beside.unlink()

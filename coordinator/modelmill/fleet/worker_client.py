@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from types import TracebackType
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from modelmill.errors import Fault, ModelmillError
 from modelmill.values import Artifact, BrokenPlugin, File, StepOrder, StepResult, WorkerDescription
 
 _MESSAGE_LIMIT = 16 << 20
+#: Files up to this many bytes are kept side by side while the next ones come: each waits for the disk.
+_SMALL = 1 << 20
 #: Seconds in which a worker that is asked whether it is there must answer.
 _ANSWER_SECONDS = 10.0
 
@@ -175,14 +177,31 @@ class _Exchange:
         sizes = {file.digest: file.size for file in files}
         wanted = self._store.missing(sizes)
         await self._call.write(worker_pb2.StepRequest(want=worker_pb2.Digests(digests=wanted)))
-        for digest in wanted:
-            async with self._store.sink(digest, sizes[digest]) as sink:
-                last = False
-                while not last:
-                    chunk = (await self._next()).chunk
-                    await sink.write(chunk.data)
-                    last = chunk.last
+        kept: list[asyncio.Future[None]] = []
+        try:
+            for digest in wanted:
+                if sizes[digest] <= _SMALL:
+                    data = b"".join([part async for part in self._parts()])
+                    kept.append(asyncio.ensure_future(asyncio.to_thread(self._keep, digest, sizes[digest], data)))
+                else:
+                    async with self._store.sink(digest, sizes[digest]) as sink:
+                        async for part in self._parts():
+                            await sink.write(part)
+        finally:
+            await asyncio.gather(*kept)
         await self._call.done_writing()
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """The bytes of the file whose chunks come next."""
+        last = False
+        while not last:
+            chunk = (await self._next()).chunk
+            yield chunk.data
+            last = chunk.last
+
+    def _keep(self, digest: str, size: int, data: bytes) -> None:
+        with self._store.writer(digest, size) as writer:
+            writer.write(data)
 
 
 def _start_message(order: StepOrder) -> worker_pb2.StepStart:

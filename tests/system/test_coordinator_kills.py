@@ -99,7 +99,7 @@ def test_stops_in_the_middle_and_goes_on_at_the_next_start(
     assert_nothing_ran_twice(farm, events, killed, before, committed)
 
 
-def test_cancels_after_a_kill_what_was_cancelled_before(farm: CoordinatorProcess, client: Client, checkpoint: Source):
+def test_cancels_what_a_kill_interrupted(farm: CoordinatorProcess, client: Client, checkpoint: Source):
     begun = client.begin(checkpoint, specification("test-sleep"))
     watch = Watch(client, begun.id)
     watch.until(tells_of("sleep.test-sleep", Step.RUNNING))

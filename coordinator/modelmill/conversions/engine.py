@@ -8,7 +8,6 @@ What DBOS calls a workflow is one conversion, what it calls a step is one checkp
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any, Protocol
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepReservation
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
+
+from modelmill.conversions.database import open_database
 
 #: Changes when a conversion that was begun under older code could not be continued; DBOS then leaves it alone.
 _FLOW_VERSION = "1"
@@ -52,11 +53,8 @@ class Engine:
     """DBOS for one coordinator. One may live in a process at a time."""
 
     def __init__(self, database: Path, body: Body) -> None:
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with sqlite3.connect(database) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file; DBOS does not set it
-        connection.close()
-        self._database = database
+        self._url = f"sqlite:///{database}"
+        self._database = open_database(database)
         self._body = body
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -69,7 +67,8 @@ class Engine:
         asyncio.get_running_loop()
         config: DBOSConfig = {
             "name": "modelmill",
-            "system_database_url": f"sqlite:///{self._database}",
+            "system_database_url": self._url,
+            "system_database_engine": self._database,
             "application_version": _FLOW_VERSION,
             "executor_id": "local",
             "serializer": JSONSerializer(),
@@ -115,3 +114,4 @@ class Engine:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="coordinator"))
         # It waits for its threads, one of which may still hand something to this loop.
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        self._database.dispose()

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
@@ -32,6 +31,8 @@ from modelmill.planning.plan import DATASET, SOURCE
 from modelmill.values import Artifact, StepOrder, StepResult
 
 log = structlog.get_logger(__name__)
+
+_RUNS: Entry = (EventKind.STATE_CHANGE, {"state": ConversionState.RUNNING.value, "failure": None})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,25 @@ class Flow:
         records.update(await self._run_steps(left, records, reserved))
         await closing.reach(lambda: self._close(plan, records))
 
+    async def answer(self) -> bool:
+        """End the conversion at once where every step's result is kept; whether that was so.
+
+        Otherwise nothing has run and nothing was told: another flow runs it from the start.
+        """
+        try:
+            step = self._inspection()
+            inspection = await self._kept(step, {})
+            if inspection is None:
+                return False
+            plan = self._plan_from(step, inspection)
+        except ModelmillError:
+            return False  # the flow that runs it meets the same error, and tells it
+        records = await self._all_kept(plan, inspection)
+        if len(records) < len(plan.steps):
+            return False
+        await self._chronicle.write(_RUNS, *_begun(plan, records), *self._conclusion(plan, records))
+        return True
+
     # Opening
 
     async def _open(self) -> Outcome:
@@ -86,31 +106,39 @@ class Flow:
             plan, inspection = await self._scope.run(self._plan())
         except ModelmillError as error:
             return {"failure": error.failure.to_json(), "plan": None, "records": {}}
+        records = await self._all_kept(plan, inspection)
+        left = {step.environment for step in plan.steps if step.id not in records}
+        self._prepare(left)
+        await self._chronicle.write(*_begun(plan, records))
+        return _opened(plan, records)
+
+    async def _plan(self) -> tuple[Plan, StepRecord]:
+        if self._told.state is ConversionState.QUEUED:
+            await self._chronicle.write(_RUNS)
+        step = self._inspection()
+        record = await self._run_step(step, {})
+        if record.failure is not None:
+            raise ModelmillError.of(record.failure)
+        return self._plan_from(step, record), record
+
+    def _inspection(self) -> PlannedStep:
+        options = self._spec.plugin_options.get("inspector", {})
+        return plan_inspection(self._catalog.plugins, self._catalog.environments, options)
+
+    def _plan_from(self, step: PlannedStep, inspection: StepRecord) -> Plan:
+        """The plan for what the inspector found, the inspection itself its first step."""
+        plan = plan_conversion(self._spec, inspection.facts, self._catalog.plugins, self._catalog.environments)
         self._source = self._source.of_kind(plan.model["kind"])
+        return replace(plan, steps=(step, *plan.steps))
+
+    async def _all_kept(self, plan: Plan, inspection: StepRecord) -> dict[str, StepRecord]:
+        """The inspection's record, and those of the steps that can be answered with results that are kept."""
         records = {inspection.id: inspection}
         for step in plan.steps:
             kept = await self._kept(step, records)
             if kept is not None:
                 records[step.id] = kept
-        left = {step.environment for step in plan.steps if step.id not in records}
-        self._prepare(left)
-        await self._chronicle.write(
-            (EventKind.PLANNED, plan.to_json()),
-            *((EventKind.STEP_CHANGE, record.to_json()) for record in records.values()),
-        )
-        return _opened(plan, records)
-
-    async def _plan(self) -> tuple[Plan, StepRecord]:
-        if self._told.state is ConversionState.QUEUED:
-            change = {"state": ConversionState.RUNNING.value, "failure": None}
-            await self._chronicle.write((EventKind.STATE_CHANGE, change))
-        options = self._spec.plugin_options.get("inspector", {})
-        step = plan_inspection(self._catalog.plugins, self._catalog.environments, options)
-        record = await self._run_step(step, {})
-        if record.failure is not None:
-            raise ModelmillError.of(record.failure)
-        plan = plan_conversion(self._spec, record.facts, self._catalog.plugins, self._catalog.environments)
-        return replace(plan, steps=(step, *plan.steps)), record
+        return records
 
     async def _kept(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> StepRecord | None:
         """The record of a step whose inputs are all known and whose result is kept already."""
@@ -217,18 +245,23 @@ class Flow:
         return {}
 
     async def _close(self, plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:
-        conclusion = conclude(plan, records, self._scope.failure)
-        failure = conclusion.failure
-        change: dict[str, Any] = {
-            "state": conclusion.state.value,
-            "failure": failure.to_json() if failure else None,
-        }
-        await self._chronicle.write(
-            *((EventKind.RESULT, result.to_json()) for result in conclusion.results),
-            (EventKind.STATE_CHANGE, change),
-        )
-        log.info("conversion ended", conversion=self._id, state=conclusion.state.value)
+        await self._chronicle.write(*self._conclusion(plan, records))
         return {}
+
+    def _conclusion(self, plan: Plan, records: Mapping[str, StepRecord]) -> list[Entry]:
+        conclusion = conclude(plan, records, self._scope.failure)
+        log.info("conversion ended", conversion=self._id, state=conclusion.state.value)
+        failure = conclusion.failure.to_json() if conclusion.failure else None
+        return [
+            *((EventKind.RESULT, result.to_json()) for result in conclusion.results),
+            (EventKind.STATE_CHANGE, {"state": conclusion.state.value, "failure": failure}),
+        ]
+
+
+def _begun(plan: Plan, records: Mapping[str, StepRecord]) -> list[Entry]:
+    """What is told when a plan is made: the plan, and the steps that have ended already."""
+    ended = ((EventKind.STEP_CHANGE, record.to_json()) for record in records.values())
+    return [(EventKind.PLANNED, plan.to_json()), *ended]
 
 
 def _opened(plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:

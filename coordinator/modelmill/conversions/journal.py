@@ -11,7 +11,6 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -51,20 +50,6 @@ _events = sa.Table(
     sa.Column("kind", sa.String(20), nullable=False),
     sa.Column("payload", sa.Text, nullable=False),
 )
-
-
-def create_engine(path: Path) -> sa.Engine:
-    """A SQLite database with a write-ahead log: readers do not wait for writers, a commit survives kill -9."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(f"sqlite:///{path}")
-
-    @sa.event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA busy_timeout=30000")
-
-    return engine
 
 
 class Journal:

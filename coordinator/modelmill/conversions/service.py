@@ -15,9 +15,10 @@ from modelmill.artifacts.results import StepResults
 from modelmill.artifacts.store import ArtifactStore
 from modelmill.conversions.catalog import Catalog
 from modelmill.conversions.chronicle import Chronicle
+from modelmill.conversions.database import open_database
 from modelmill.conversions.engine import Checkpoint, Engine
 from modelmill.conversions.flow import Flow, Setting
-from modelmill.conversions.journal import Journal, create_engine
+from modelmill.conversions.journal import Journal
 from modelmill.conversions.scope import CANCELLED, Scope, deadline_passed
 from modelmill.conversions.state import Conversion, ConversionState, Event, EventKind
 from modelmill.conversions.step_key import step_key
@@ -46,7 +47,7 @@ class Conversions:
         self._store = store
         self._fleet = fleet
         self._runner = StepRunner(fleet, StepResults(store))
-        self._journal = Journal(create_engine(settings.state / "journal.sqlite"))
+        self._journal = Journal(open_database(settings.state / "journal.sqlite"))
         self._engine = Engine(settings.state / "engine.sqlite", self._run)
         self._scopes: dict[str, Scope] = {}
 
@@ -76,10 +77,13 @@ class Conversions:
         Raises ModelmillError for what can be refused before anything runs: unknown targets and options,
         FILES_MISSING where the source has not been uploaded.
         """
-        await self._check(spec)
+        catalog = await self._check(spec)
         conversion, is_new = await self._journal.create(uuid.uuid4().hex, request_id or uuid.uuid4().hex, spec)
         if is_new:
             log.info("conversion created", conversion=conversion.id, targets=[target.name for target in spec.targets])
+            # A conversion that the cache answers whole needs no engine: interrupted, it is simply begun again.
+            if not spec.ignore_cache and await self._flow(conversion, catalog, Scope()).answer():
+                return await self._journal.get(conversion.id)
             await self._engine.start(conversion.id)
         elif conversion.spec != spec:
             raise ModelmillError(
@@ -178,15 +182,7 @@ class Conversions:
             if await self._journal.cancel_requested(conversion_id):
                 scope.end(CANCELLED)
             self._set_deadline(conversion, scope)
-            setting = Setting(
-                told=conversion,
-                catalog=await self.catalog(),
-                runner=self._runner,
-                chronicle=Chronicle(self._journal, conversion_id),
-                scope=scope,
-                prepare=self._fleet.prepare,
-            )
-            await Flow(conversion_id, conversion.spec, setting).run(checkpoint)
+            await self._flow(conversion, await self.catalog(), scope).run(checkpoint)
         except ModelmillError as error:  # of the fleet, before there was a step that could fail
             log.warning("conversion could not be run", conversion=conversion_id, reason=error.reason)
             await self._fail(conversion_id, error.failure)
@@ -195,6 +191,17 @@ class Conversions:
             await self._fail(conversion_id, _INTERRUPTED)
         finally:
             del self._scopes[conversion_id]
+
+    def _flow(self, conversion: Conversion, catalog: Catalog, scope: Scope) -> Flow:
+        setting = Setting(
+            told=conversion,
+            catalog=catalog,
+            runner=self._runner,
+            chronicle=Chronicle(self._journal, conversion.id),
+            scope=scope,
+            prepare=self._fleet.prepare,
+        )
+        return Flow(conversion.id, conversion.spec, setting)
 
     def _set_deadline(self, conversion: Conversion, scope: Scope) -> None:
         seconds = conversion.spec.conversion_deadline

@@ -2,7 +2,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from modelmill.conversions.journal import Journal, create_engine
+from modelmill.conversions.database import open_database
+from modelmill.conversions.journal import Journal
 from modelmill.conversions.state import ConversionState, EventKind
 from modelmill.errors import ModelmillError
 from modelmill.planning import ConversionSpec, TargetRequest
@@ -19,7 +20,7 @@ def log(text: str) -> tuple[EventKind, dict]:
 
 @pytest.fixture
 def journal(tmp_path: Path):
-    made = Journal(create_engine(tmp_path / "journal.sqlite"))
+    made = Journal(open_database(tmp_path / "journal.sqlite"))
     yield made
     made.close()
 
@@ -78,12 +79,12 @@ async def test_a_conversion_that_has_ended_takes_no_more_events(journal: Journal
 
 
 async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
-    first = Journal(create_engine(tmp_path / "journal.sqlite"))
+    first = Journal(open_database(tmp_path / "journal.sqlite"))
     await first.create("c", "r", SPEC)
     await first.append("c", [RUNNING])
     await first.request_cancel("c")
     first.close()
-    second = Journal(create_engine(tmp_path / "journal.sqlite"))
+    second = Journal(open_database(tmp_path / "journal.sqlite"))
     conversion = await second.get("c")
     assert conversion.spec == SPEC
     assert conversion.state is ConversionState.RUNNING

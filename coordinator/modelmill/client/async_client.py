@@ -235,10 +235,13 @@ class AsyncClient:
         spec: what is wanted; its source is set here.
         """
         conversion = await self.begin(source, spec, on_transfer)
-        async with aclosing(self.watch_conversion(conversion.id)) as events:
-            async for event in events:
-                on_event(event)
-        conversion = await self.get_conversion(conversion.id)
+        answered = has_ended(conversion)  # with what the farm had kept, and so at once
+        if not answered or on_event is not ignore_event:
+            async with aclosing(self.watch_conversion(conversion.id)) as events:
+                async for event in events:
+                    on_event(event)
+        if not answered:
+            conversion = await self.get_conversion(conversion.id)
         await self.save(conversion, output, on_transfer)
         return conversion
 

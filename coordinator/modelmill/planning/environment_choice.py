@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -44,7 +45,20 @@ def choose_environment(edge: Edge, environments: Iterable[Environment], producer
 
 def meets(environment: Environment, edge: Edge) -> bool:
     """Whether an environment provides all that an edge requires."""
-    return all(_provides(environment, Requirement(text)) for text in edge.requires)
+    return all(_provides(environment, _requirement(text)) for text in edge.requires)
+
+
+@functools.cache
+def _requirement(text: str) -> Requirement:
+    """Parsed once: planning asks for the same few a hundred times."""
+    return Requirement(text)
+
+
+@functools.cache
+def _newness(version: str) -> tuple[int, int, int]:
+    """Sorts newer versions first."""
+    parsed = Version(version)
+    return -parsed.major, -parsed.minor, -parsed.micro
 
 
 def _provides(environment: Environment, requirement: Requirement) -> bool:
@@ -54,10 +68,9 @@ def _provides(environment: Environment, requirement: Requirement) -> bool:
 
 def _rank(edge: Edge, environment: Environment, producer: int) -> tuple[object, ...]:
     """Sort key, best first: made for this and nothing else, then the preferred TensorFlow, then by name."""
-    required = {Requirement(text).name for text in edge.requires}
+    required = {_requirement(text).name for text in edge.requires}
     unneeded = len(set(environment.provides) - required)
-    version = Version(environment.tensorflow or "0")
-    newness = (-version.major, -version.minor, -version.micro)
+    newness = _newness(environment.tensorflow or "0")
     if edge.preference is Preference.WRITER and environment.graph_def_producer is not None:
         older = environment.graph_def_producer < producer
         distance = abs(environment.graph_def_producer - producer)
@@ -68,7 +81,7 @@ def _rank(edge: Edge, environment: Environment, producer: int) -> tuple[object, 
 def _reason(edge: Edge, environment: Environment, producer: int) -> str:
     if not edge.requires:
         return "needs no TensorFlow"
-    if environment.tensorflow is None or not any(Requirement(text).name == "tensorflow" for text in edge.requires):
+    if environment.tensorflow is None or not any(_requirement(text).name == "tensorflow" for text in edge.requires):
         return f"provides {', '.join(edge.requires)}"
     if edge.preference is not Preference.WRITER:
         return f"TensorFlow {environment.tensorflow} is the newest here that fits {', '.join(edge.requires)}"

@@ -20,7 +20,7 @@ $(VENV)/.ready: requirements/bootstrap.txt requirements/development.txt $(MANIFE
 	@echo "==> Python environment in $(VENV)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
-	@$(BIN)/uv pip sync --python $(BIN)/python --require-hashes requirements/development.txt
+	@$(BIN)/uv pip sync --python $(BIN)/python --compile-bytecode --require-hashes requirements/development.txt
 	@$(BIN)/uv pip install --python $(BIN)/python --quiet --no-deps $(addprefix --editable ./,$(MEMBERS))
 	@touch $@
 

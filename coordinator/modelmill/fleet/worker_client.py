@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol
 
@@ -112,7 +113,11 @@ class WorkerClient:
 
 
 class _Exchange:
-    """One run of the protocol that worker.proto describes."""
+    """One run of the protocol that worker.proto describes.
+
+    Inputs are sent while answers are read: a worker that cannot take them says why and ends the stream, and what was
+    not read by then is lost.
+    """
 
     def __init__(
         self,
@@ -123,12 +128,17 @@ class _Exchange:
         self._call = call
         self._store = store
         self._listener = listener
+        self._sending: asyncio.Task[None] | None = None
 
     async def run(self, order: StepOrder) -> StepResult:
         await self._call.write(worker_pb2.StepRequest(start=_start_message(order)))
         finished: worker_pb2.StepFinished | None = None
-        while finished is None:
-            finished = await self._follow(await self._next())
+        try:
+            while finished is None:
+                finished = await self._follow(await self._next())
+        finally:
+            if self._sending is not None:
+                self._sending.cancel()
         output = wire.artifact_of(finished.output)
         await self._fetch(output.files)
         return StepResult(
@@ -139,7 +149,15 @@ class _Exchange:
         )
 
     async def _next(self) -> worker_pb2.StepResponse:
-        response = await self._call.read()
+        reading = asyncio.ensure_future(self._call.read())
+        try:
+            if self._sending is not None:
+                await asyncio.wait({reading, self._sending}, return_when=asyncio.FIRST_COMPLETED)
+                self._check_sending(self._sending)
+            response = await reading
+        except BaseException:
+            reading.cancel()
+            raise
         if not isinstance(response, worker_pb2.StepResponse):  # grpc.aio.EOF
             code = await self._call.code()
             raise ModelmillError(
@@ -153,7 +171,7 @@ class _Exchange:
     async def _follow(self, response: worker_pb2.StepResponse) -> worker_pb2.StepFinished | None:
         part = response.WhichOneof("part")
         if part == "need":
-            await self._send(response.need.digests)
+            self._sending = asyncio.create_task(self._send(response.need.digests), name="inputs")
         elif part == "started":
             self._listener.started()
         elif part == "progress":
@@ -166,7 +184,17 @@ class _Exchange:
             return response.finished
         return None
 
+    @staticmethod
+    def _check_sending(sending: asyncio.Task[None]) -> None:
+        """Raise what the store said, if it could not give an input; a stream that has ended is for the reader."""
+        if sending.done() and not sending.cancelled():
+            sending.result()
+
     async def _send(self, digests: Iterable[str]) -> None:
+        with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the stream has ended: an answer says why
+            await self._send_files(digests)
+
+    async def _send_files(self, digests: Iterable[str]) -> None:
         for digest in digests:
             async for data in self._store.read(digest):
                 await self._call.write(worker_pb2.StepRequest(chunk=worker_pb2.Chunk(digest=digest, data=data)))

@@ -19,9 +19,18 @@ class CoordinatorProcess:
         self._variables = {**os.environ, **variables, "MODELMILL_HOME": str(home)}
         self._process: subprocess.Popen | None = None
         self.address = ""
+        #: Put before the command, such as what makes a namespace; it must become the command in the end.
+        self.before: list[str] = []
 
     def start(self) -> "CoordinatorProcess":
-        command = [sys.executable, "-m", "modelmill.api.server", "--address", self.address or "127.0.0.1:0"]
+        command = [
+            *self.before,
+            sys.executable,
+            "-m",
+            "modelmill.api.server",
+            "--address",
+            self.address or "127.0.0.1:0",
+        ]
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "coordinator.log").open("ab")
         self._process = subprocess.Popen(command, env=self._variables, stdout=subprocess.PIPE, stderr=log)

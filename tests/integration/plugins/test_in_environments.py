@@ -1,0 +1,77 @@
+"""The plug-ins' own tests, once more inside the environments that their steps run in.
+
+Elsewhere the tests that need TensorFlow, its converters or TensorFlow.js are skipped. Here none may be.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from modelmill.fleet.definitions import definitions_folder, load_definitions
+from modelmill.fleet.installation import Environments
+from modelmill.settings import Settings
+from modelmill.values import Availability
+from pytest_elsewhere import ROOT, cache_folder, corpus_folder, install_packages, run_pytest
+
+#: The first run installs the environments.
+pytestmark = pytest.mark.timeout(1800)
+
+HERE = Path(__file__).parent
+CODE = ["protos", "workers", *sorted((ROOT / "plugins").glob("*/"))]
+NEEDS_NODE = "tests/unit/verifier/test_tfjs_run.py"
+NEEDS_MLIR = (
+    "tests/unit/tflite_quantizer/test_conversion_with_tensorflow.py::test_tensorflow_operations_are_kept_where_allowed"
+)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The tests that an environment passes: folders or files, without what it cannot do."""
+
+    tests: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+TENSORFLOW = ("tests/unit/freezer", "tests/unit/tflite_quantizer", "tests/unit/verifier")
+#: Steps that need nothing of an environment may be run by any; the oldest Python is where they could fail.
+ANYWHERE = ("tests/unit/inspector", "tests/unit/rewriter", "tests/unit/worker_graph_def")
+SELECTIONS = {
+    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_MLIR)),
+    "tf-2.15": Selection(TENSORFLOW, (NEEDS_NODE,)),
+    "tfjs-4": Selection((*TENSORFLOW, "tests/unit/tfjs_exporter"), (NEEDS_NODE,)),
+    "tfjs-node-4": Selection((NEEDS_NODE,)),
+}
+
+
+@pytest.fixture(scope="module")
+def environments():
+    made = Environments(Settings(home=cache_folder()), load_definitions(definitions_folder({})))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_passes_in(name, environments, tmp_path):
+    status = environments.status(name)
+    if status.availability is Availability.UNAVAILABLE:
+        pytest.skip(status.unavailable_reason)
+    environment = environments.ensure(name, print)
+    packages = install_packages(HERE / f"requirements-{environment.definition.python}.txt", environment.python)
+
+    outcome = run_pytest(
+        environment.python,
+        SELECTIONS[name].tests,
+        CODE,
+        tmp_path,
+        packages,
+        environment.variables,
+        SELECTIONS[name].left_out,
+    )
+
+    assert outcome.exit_code == 0, outcome.output
+    assert outcome.passed
+    assert {test: reason for test, reason in outcome.skipped.items() if not lacks_corpus(reason)} == {}
+
+
+def lacks_corpus(reason: str) -> bool:
+    return "corpus" in reason and not corpus_folder().is_dir()

@@ -164,3 +164,26 @@ def assert_disk_full(conversion: conversion_pb2.Conversion, step_id: str) -> Non
     assert "ree some space" in conversion.failure.message
     failed = {step.id: step.failure.reason for step in conversion.steps if step.failure.reason}
     assert failed in ({step_id: "DISK_FULL"}, {}), failed  # the inspection is no step of a plan that was not made
+
+
+def test_a_state_folder_that_is_full_is_said_and_nobody_waits_in_vain(farm_on, frozen: Path) -> None:
+    process = farm_on("1500k", "state")
+    failures, ended = [], 0
+    with Client(process.address) as client:
+        source = client.upload(frozen)
+        for number in range(400):
+            spec = conversion_pb2.ConversionSpec(source=source, salt=str(number))
+            spec.targets.add(name="test-copy")
+            spec.verification.skip = True
+            try:
+                conversion = client.create_conversion(spec)
+                for _ in client.watch_conversion(conversion.id):
+                    pass
+                ended += 1
+            except ModelmillError as error:
+                failures.append(error)
+                break
+        assert [error.reason for error in failures] == ["DISK_FULL"], f"after {ended} conversions"
+        assert "free some space" in str(failures[0])
+        assert process.running
+        assert len(client.list_conversions(page_size=1000).conversions) >= ended

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from modelmill.conversions.database import full_disk_named
 from modelmill.conversions.state import (
     Conversion,
     ConversionState,
@@ -22,7 +23,7 @@ from modelmill.conversions.state import (
     EventKind,
     apply_event,
 )
-from modelmill.errors import ModelmillError
+from modelmill.errors import Failure, ModelmillError
 from modelmill.planning import ConversionSpec
 
 T = TypeVar("T")
@@ -59,6 +60,7 @@ class Journal:
         self._engine = engine
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._changed: dict[str, asyncio.Event] = {}
+        self._broken_off: dict[str, Failure] = {}
         _metadata.create_all(engine)
 
     def close(self) -> None:
@@ -104,8 +106,13 @@ class Journal:
                     connection.execute(update.values(state=payload["state"]))
 
         await self._write(write)
-        if conversion_id in self._changed:
-            self._changed.pop(conversion_id).set()
+        self._broken_off.pop(conversion_id, None)
+        self._wake(conversion_id)
+
+    def break_off(self, conversion_id: str, failure: Failure) -> None:
+        """Let nobody wait for a conversion whose end could not be written; the next start continues it."""
+        self._broken_off[conversion_id] = failure
+        self._wake(conversion_id)
 
     async def request_cancel(self, conversion_id: str) -> None:
         """Remember that somebody wants it ended, so that a restarted coordinator ends it too."""
@@ -145,7 +152,10 @@ class Journal:
         return await self._read(lambda connection: list(connection.execute(query).scalars()))
 
     async def watch(self, conversion_id: str, from_sequence: int) -> AsyncIterator[Event]:
-        """Events from a sequence number on, then new ones as they come, until the conversion has ended."""
+        """Events from a sequence number on, then new ones as they come, until the conversion has ended.
+
+        Raises ModelmillError CONVERSION_NOT_FOUND, and what `break_off` was told.
+        """
         await self.get(conversion_id)
         sequence = max(from_sequence, 1)
         while True:
@@ -157,7 +167,13 @@ class Journal:
             if ended:
                 return
             if not events:
+                if conversion_id in self._broken_off:
+                    raise ModelmillError.of(self._broken_off[conversion_id])
                 await changed.wait()
+
+    def _wake(self, conversion_id: str) -> None:
+        if conversion_id in self._changed:
+            self._changed.pop(conversion_id).set()
 
     async def _events_from(self, conversion_id: str, sequence: int) -> tuple[list[Event], bool]:
         def read(connection: sa.Connection) -> tuple[list[Event], bool]:
@@ -189,7 +205,7 @@ class Journal:
 
     async def _write(self, work: Callable[[sa.Connection], T]) -> T:
         def run() -> T:
-            with self._engine.begin() as connection:
+            with full_disk_named(self._engine), self._engine.begin() as connection:
                 return work(connection)
 
         return await asyncio.get_running_loop().run_in_executor(self._writer, run)

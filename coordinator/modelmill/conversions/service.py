@@ -116,6 +116,9 @@ class Conversions:
         scope = self._scopes.get(conversion_id)
         if scope is not None:
             scope.end(CANCELLED)
+        else:  # it has not begun here, or could not be ended
+            change = {"state": ConversionState.CANCELLED.value, "failure": None}
+            await self._journal.append(conversion_id, [(EventKind.STATE_CHANGE, change)])
         return await self._journal.get(conversion_id)
 
     async def plan(self, spec: ConversionSpec) -> Plan:
@@ -179,6 +182,8 @@ class Conversions:
         scope = self._scopes[conversion_id] = Scope()
         try:
             conversion = await self._journal.get(conversion_id)
+            if conversion.state.ended:
+                return
             if await self._journal.cancel_requested(conversion_id):
                 scope.end(CANCELLED)
             self._set_deadline(conversion, scope)
@@ -210,7 +215,11 @@ class Conversions:
 
     async def _fail(self, conversion_id: str, failure: Failure) -> None:
         change = {"state": ConversionState.FAILED.value, "failure": failure.to_json()}
-        await self._journal.append(conversion_id, [(EventKind.STATE_CHANGE, change)])
+        try:
+            await self._journal.append(conversion_id, [(EventKind.STATE_CHANGE, change)])
+        except ModelmillError as error:
+            log.error("end of conversion could not be written", conversion=conversion_id, reason=error.reason)
+            self._journal.break_off(conversion_id, error.failure)
 
 
 class _Nobody:

@@ -7,7 +7,7 @@ MEMBERS := protos coordinator workers plugins/freezer plugins/inspector plugins/
            plugins/tfjs-exporter plugins/verifier
 MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 
-.PHONY: help setup demo test test-all bench check protos lock clean
+.PHONY: help setup demo test test-all bench check protos lock dist clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ protos: setup ## Make the gRPC stubs anew from the .proto files
 
 lock: setup ## Lock the coordinator's and the development requirements anew
 	@UV=$(BIN)/uv requirements/lock --upgrade
+
+dist: setup ## Build the wheel of every distribution into dist/
+	@UV=$(BIN)/uv $(BIN)/python deploy/build_wheels
 
 clean: ## Remove what was made here; MODELMILL_HOME stays
 	@rm -rf $(VENV) demo build dist

@@ -122,3 +122,13 @@ def coordinator_of(tmp_path: Path, variables: dict[str, str]) -> Iterator[Callab
     yield make
     for process in made:
         process.close()
+
+
+@pytest.fixture
+def pnet(corpus: Path, tmp_path: Path) -> Path:
+    """A folder with P-Net's checkpoint and graph, to be damaged."""
+    folder = tmp_path / "pnet"
+    folder.mkdir()
+    for name in ("model.ckpt.index", "model.ckpt.data-00000-of-00001", "graph.pb"):
+        shutil.copyfile(corpus / "mtcnn" / "tf1.15.5" / "pnet" / name, folder / name)
+    return folder

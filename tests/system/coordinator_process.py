@@ -16,7 +16,7 @@ class CoordinatorProcess:
 
     def __init__(self, home: Path, variables: Mapping[str, str]) -> None:
         self.home = home
-        self._variables = {**os.environ, **variables, "MODELMILL_HOME": str(home)}
+        self.variables = {**os.environ, **variables, "MODELMILL_HOME": str(home)}
         self._process: subprocess.Popen | None = None
         self.address = ""
         #: Put before the command, such as what makes a namespace; it must become the command in the end.
@@ -33,7 +33,7 @@ class CoordinatorProcess:
         ]
         self.home.mkdir(parents=True, exist_ok=True)
         log = (self.home / "coordinator.log").open("ab")
-        self._process = subprocess.Popen(command, env=self._variables, stdout=subprocess.PIPE, stderr=log)
+        self._process = subprocess.Popen(command, env=self.variables, stdout=subprocess.PIPE, stderr=log)
         log.close()
         line = self._process.stdout.readline()
         if not line:

@@ -2,7 +2,8 @@
 
     python -m modelmill.api.server --embedded
 
-An embedded coordinator serves a socket in the user's state folder and ends by itself when it has been idle.
+Either way it serves a socket in the home's state folder, where this user's commands find it. An embedded one serves
+nothing else, and ends by itself when it has been idle.
 """
 
 from __future__ import annotations
@@ -143,42 +144,43 @@ class _Server:
         for name in ("", *_SERVICES):
             await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        self._bound = self._bind(server)
+        self._bound = self._bind(server, self._address)
+        self._home_address = f"unix:{self._settings.socket}"
+        if self._bound != self._home_address:
+            self._bind(server, self._home_address)
         return server
 
-    def _bind(self, server: grpc.aio.Server) -> str:
-        if self._address.startswith("unix:"):
-            socket = Path(self._address.removeprefix("unix:"))
+    def _bind(self, server: grpc.aio.Server, address: str) -> str:
+        """Have the server listen at an address; the address, with the port that it got."""
+        if address.startswith("unix:"):
+            socket = Path(address.removeprefix("unix:"))
             socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             socket.unlink(missing_ok=True)  # left by a coordinator that was killed; this one owns the home
         try:
-            port = server.add_insecure_port(self._address)
+            port = server.add_insecure_port(address)
         except RuntimeError as error:
             raise ModelmillError(
                 "ADDRESS_UNAVAILABLE",
-                f"{self._address} cannot be served: it is taken or not this machine's. Choose another with --address.",
-                {"address": self._address},
+                f"{address} cannot be served: it is taken or not this machine's. Choose another with --address.",
+                {"address": address},
             ) from error
-        if self._address.startswith("unix:"):
-            return self._address
-        return f"{self._address.rpartition(':')[0]}:{port}"
+        return address if address.startswith("unix:") else f"{address.rpartition(':')[0]}:{port}"
 
     def _announce(self) -> None:
-        """Tell where this coordinator is: embedded to the commands of this user, else to whoever started it."""
-        state = {"pid": os.getpid(), "address": self._bound, "version": self._settings.version}
-        if self._embedded:
-            beside = self._settings.state / f"coordinator.json.{os.getpid()}"
-            beside.write_text(json.dumps(state))
-            beside.replace(self._settings.state / "coordinator.json")
-        else:
-            print(json.dumps(state), flush=True)  # noqa: T201 - for whoever started the process
-        log.info("coordinator serves", **state)
+        """Tell where this coordinator is: to this user's commands in the home, and to whoever started it."""
+        state = {"pid": os.getpid(), "address": self._home_address, "version": self._settings.version}
+        beside = self._settings.state / f"coordinator.json.{os.getpid()}"
+        beside.write_text(json.dumps(state))
+        beside.replace(self._settings.state / "coordinator.json")
+        log.info("coordinator serves", pid=os.getpid(), address=self._bound)
+        if not self._embedded:
+            print(json.dumps({**state, "address": self._bound}), flush=True)  # noqa: T201 - for whoever started it
 
     def _withdraw(self) -> None:
-        if self._embedded:
-            (self._settings.state / "coordinator.json").unlink(missing_ok=True)
-        if self._bound.startswith("unix:"):
-            Path(self._bound.removeprefix("unix:")).unlink(missing_ok=True)
+        (self._settings.state / "coordinator.json").unlink(missing_ok=True)
+        for address in {self._bound, self._home_address}:
+            if address.startswith("unix:"):
+                Path(address.removeprefix("unix:")).unlink(missing_ok=True)
 
     async def _stop_when_idle(self, conversions: Conversions, stop: asyncio.Event) -> None:
         if not self._embedded:

@@ -59,13 +59,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(given: argparse.Namespace, end: int) -> None:
-    zygote = ZygoteClient(given.provides, given.folder / "zygote.log")
+    steps = given.folder / "steps"
+    zygote = ZygoteClient(given.provides, given.folder / "zygote.log", steps)
     zygote.open()
     worker = Worker(
         registry.load(),
         zygote,
         BlobCache(given.folder / "blobs", given.cache_bytes),
-        given.folder / "steps",
+        steps,
         threading.BoundedSemaphore(given.concurrency),
     )
     # Each waiting or running step holds a thread; some are left for Describe.

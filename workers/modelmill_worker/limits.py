@@ -8,14 +8,18 @@ from modelmill_worker import libc, processes
 _HEADROOM = 1 << 30
 
 
-def apply(memory_bytes: int) -> None:
-    """No core files, no new privileges, and a backstop for memory where a limit is given (0: none).
+def forbid() -> None:
+    """No core files and no new privileges. The latter binds this thread and those that it starts later."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    libc.forbid_new_privileges()
+
+
+def limit_memory(memory_bytes: int) -> None:
+    """A backstop for memory where a limit is given (0: none).
 
     The host measures resident memory every few milliseconds; a step that allocates faster than that meets
     RLIMIT_DATA instead. It counts what is mapped writable, the zygote's share included, so it stands well above.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    libc.forbid_new_privileges()
     if memory_bytes > 0:
         _lower(resource.RLIMIT_DATA, processes.own_data_size() + 2 * memory_bytes + _HEADROOM)
 

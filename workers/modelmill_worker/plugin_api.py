@@ -106,6 +106,10 @@ class Plugin:
 
     preload: called once in each zygote whose environment can run any of the edges, to import what they need.
         It must only import: a zygote that has run a session or a conversion hangs its children.
+    warm_up: called in a spare of such a zygote: a process that will run one step, not known yet, and then end. It does
+        in small what steps do, on data of its own, so that what a library prepares at first use is ready. It must be
+        quick (some 0.1 s), must not change what any step makes, and may write temporary files only. Where it raises,
+        the traceback is in the zygote's log and the spare is used all the same. Sessions: see tensorflow_threads.py.
     """
 
     name: str
@@ -115,6 +119,7 @@ class Plugin:
     targets: Tuple[Target, ...] = ()
     api_version: int = API_VERSION
     preload: Optional[Callable[[], None]] = None
+    warm_up: Optional[Callable[[], None]] = None
 
 
 @dataclass(frozen=True)

@@ -210,6 +210,7 @@ def _check(plugin: Any) -> None:
     if not isinstance(plugin, Plugin):
         raise _RefusedError("PLUGIN_INVALID", "modelmill_plugins must yield Plugin, not {!r:.80}.".format(plugin))
     _check_text(plugin)
+    _check_hooks(plugin)
     _check_edges(plugin)
 
 
@@ -217,6 +218,14 @@ def _check_text(plugin: Plugin) -> None:
     for attribute in ("name", "version", "summary"):
         if not isinstance(getattr(plugin, attribute), str) or not getattr(plugin, attribute):
             raise _RefusedError("PLUGIN_INVALID", "The {} of a plug-in must be text and not empty.".format(attribute))
+
+
+def _check_hooks(plugin: Plugin) -> None:
+    for attribute in ("preload", "warm_up"):
+        hook = getattr(plugin, attribute)
+        if hook is not None and not callable(hook):
+            message = "The {} of the plug-in {} must be a function, not {!r:.80}.".format(attribute, plugin.name, hook)
+            raise _RefusedError("PLUGIN_INVALID", message)
 
 
 def _check_edges(plugin: Plugin) -> None:

@@ -10,14 +10,12 @@ from typing import Mapping
 from modelmill_worker.plugin_api import Edge, Plugin
 
 
-def preloads_in(plugin: Plugin, provides: Mapping[str, str]) -> bool:
-    """Whether to call a plug-in's `preload` where `provides` (package to version) is installed.
+def runs_in(plugin: Plugin, provides: Mapping[str, str]) -> bool:
+    """Whether to call a plug-in's `preload` and `warm_up` where `provides` (package to version) is installed.
 
     The edges that require something decide: an edge that requires nothing has nothing to import. A plug-in
-    without such edges preloads everywhere.
+    without such edges runs everywhere.
     """
-    if plugin.preload is None:
-        return False
     demanding = [edge for edge in plugin.edges if edge.requires]
     return not demanding or any(_all_named(edge, provides) for edge in demanding)
 

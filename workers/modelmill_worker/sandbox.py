@@ -50,7 +50,7 @@ def version() -> int:
 
 
 def apply(writable: Iterable[Path]) -> None:
-    """Confine this process and all that it will start. Does nothing where `version` is 0.
+    """Confine this thread, all threads and all processes that it will start. Does nothing where `version` is 0.
 
     Needs `libc.forbid_new_privileges` before. Raises OSError where the kernel has Landlock and refuses.
     """

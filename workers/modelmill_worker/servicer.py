@@ -140,12 +140,13 @@ class _Session:
                 raise ClosedError
 
     def _run(self, order: StepOrder, pins: Pins) -> Generator[worker_pb2.StepResponse, None, worker_pb2.StepFinished]:
-        folder = StepFolder(self._worker.steps / self._number)
+        folder = self._worker.zygote.claim() or StepFolder(self._worker.steps / self._number).create()
         try:
             prepare(folder, order)
             result = yield from self._follow(folder, order)
             files = [self._adopt(folder, path, pins) for path in result.files]
         finally:
+            self._worker.zygote.release(folder)
             folder.remove()
         return worker_pb2.StepFinished(
             output=messages.artifact(order.edge.output, files),

@@ -70,11 +70,16 @@ class StepFolder:
         """All that the step may write to."""
         return (self.output, self.scratch, self.report)
 
-    def create(self) -> None:
-        """Make the folders and an empty log."""
-        for folder in (self.root, self.inputs) + self.writable:
-            folder.mkdir(mode=0o700)
-        self.log.touch(mode=0o600)
+    def create(self) -> "StepFolder":
+        """Make the folders and an empty log: this folder itself. Nothing is left where that fails."""
+        try:
+            for folder in (self.root, self.inputs) + self.writable:
+                folder.mkdir(mode=0o700)
+            self.log.touch(mode=0o600)
+        except OSError:
+            self.remove()
+            raise
+        return self
 
     def lay_out(self, name: str, files: Iterable[InputFile]) -> None:
         """Make the tree of one input. Raises StepError INVALID_PATH for a path that leaves it or is there twice."""

@@ -1,4 +1,7 @@
-"""What a forked step process does: leave the zygote behind, run one edge, write result.json, end."""
+"""What a forked step process does: leave the zygote behind, run one edge, write result.json, end.
+
+A spare does the same, but for the wait between the first and the second (spare_process.py).
+"""
 
 import contextlib
 import json
@@ -8,7 +11,7 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
-from typing import Any, Dict, Iterable
+from typing import Any, Callable, Dict, Iterable
 
 from modelmill_worker import json_values, libc, limits, options, sandbox
 from modelmill_worker.errors import TOOL, StepError
@@ -23,14 +26,29 @@ FACTS_BYTES = 2 << 20
 _EXIT_BROKEN = 70
 
 
-def become(folder: StepFolder, registry: Registry, zygote: int, descriptors: Iterable[int]) -> None:
+def start_at_once() -> None:
+    """The `wait` of a process that is forked for a step."""
+
+
+def become(
+    folder: StepFolder,
+    registry: Registry,
+    zygote: int,
+    descriptors: Iterable[int],
+    wait: Callable[[], None] = start_at_once,
+) -> None:
     """Turn this fork of the zygote into the process of one step. Does not return.
+
+    wait: called when the process is confined; the step has come when it returns.
 
     It ends by `os._exit`: TensorFlow's teardown is slow, and nothing is left to tear down for.
     """
     code = _EXIT_BROKEN
     try:
         _leave_zygote(folder, zygote, descriptors)
+        limits.forbid()
+        sandbox.apply(folder.writable)
+        wait()
         _run(folder, registry)
         code = 0
     except BaseException as error:  # noqa: BLE001 - nothing may unwind into the zygote's loop; the log says what it was
@@ -38,7 +56,7 @@ def become(folder: StepFolder, registry: Registry, zygote: int, descriptors: Ite
         with contextlib.suppress(OSError):  # the log's disk may be the full one
             traceback.print_exc()
     finally:
-        _flush()
+        flush()
         os._exit(code)
 
 
@@ -73,15 +91,14 @@ def _run(folder: StepFolder, registry: Registry) -> None:
     request = read_json(folder.request)
     if request is None:
         raise FileNotFoundError(str(folder.request))
-    limits.apply(request["memory_bytes"])
-    sandbox.apply(folder.writable)
+    limits.limit_memory(request["memory_bytes"])
     try:
         result: Dict[str, Any] = {"facts": _facts(folder, registry, request)}
     except BaseException as error:  # noqa: BLE001 - whatever leaves a plug-in becomes a failure
         if not isinstance(error, StepError):
             traceback.print_exc()
         result = {"failure": _as_json(as_step_error(error))}
-    _flush()
+    flush()
     write_json(folder.report / "result.json", result)
 
 
@@ -141,7 +158,8 @@ def _as_json(error: StepError) -> Dict[str, Any]:
     }
 
 
-def _flush() -> None:
+def flush() -> None:
+    """Write out what was printed, by C++ as well."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -44,8 +44,7 @@ class StepResult:
 
 
 def prepare(folder: StepFolder, order: StepOrder) -> None:
-    """Make all that the step process will find. Raises StepError INVALID_PATH."""
-    folder.create()
+    """Put all that the step process will find into its folder, just made. Raises StepError INVALID_PATH."""
     for name, tree in order.inputs.items():
         folder.lay_out(name, tree.files)
     inputs = {

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Union
 from modelmill_worker import processes
 from modelmill_worker.errors import INFRASTRUCTURE, TOOL, StepError
 from modelmill_worker.logs import worker_log
+from modelmill_worker.spares import Spares
 from modelmill_worker.step_folder import StepFolder
 from modelmill_worker.watch import tail
 from modelmill_worker.zygote import MESSAGE_BYTES
@@ -77,9 +78,11 @@ class StepProcess:
 class ZygoteClient:
     """Keeps one zygote ready; a dead one is followed by another when the next step comes."""
 
-    def __init__(self, provides: Mapping[str, str], log: Path) -> None:
+    def __init__(self, provides: Mapping[str, str], log: Path, steps: Path) -> None:
         self._provides = dict(provides)
         self._log = log
+        self._steps = steps
+        self._lives = 0
         self._lock = threading.Lock()
         self._zygote: Optional[_Zygote] = None
         self._preload_deaths = 0
@@ -90,10 +93,24 @@ class ZygoteClient:
         with self._lock:
             self._living()
 
+    def claim(self) -> Optional[StepFolder]:
+        """The folder of a spare that is warm, for a step to be started in; None where there is none.
+
+        Whoever claims it calls `release` when it is done with the folder.
+        """
+        with self._lock:
+            return None if self._zygote is None else self._zygote.claim()
+
     def start(self, number: str, plugin: str, folder: StepFolder) -> StepProcess:
         """Have a step process started; its events tell the rest. Raises StepError PRELOAD_FAILED."""
         with self._lock:
             return self._living().start(number, plugin, folder)
+
+    def release(self, folder: StepFolder) -> None:
+        """End the spare that was claimed with this folder, where it was never given its step."""
+        with self._lock:
+            if self._zygote is not None:
+                self._zygote.release(folder)
 
     def close(self) -> None:
         """End the zygote and its steps, and wait until they are gone."""
@@ -114,7 +131,9 @@ class ZygoteClient:
                 "WORKER_LOST", "The worker is shutting down; the step is tried again.", fault=INFRASTRUCTURE
             )
         if self._zygote is None:
-            self._zygote = _Zygote(self._provides, self._log)
+            self._lives += 1
+            spares = Spares(self._steps / "spare-{}".format(self._lives))
+            self._zygote = _Zygote(self._provides, self._log, spares)
         return self._zygote
 
 
@@ -125,9 +144,10 @@ class _Zygote:
     started it.
     """
 
-    def __init__(self, provides: Mapping[str, str], log: Path) -> None:
+    def __init__(self, provides: Mapping[str, str], log: Path, spares: Spares) -> None:
         self.preloaded = False
         self._log = log
+        self._spares = spares
         self._lock = threading.Lock()
         self._steps: Dict[str, StepProcess] = {}
         self._dying = False
@@ -143,7 +163,17 @@ class _Zygote:
                 return step
             self._steps[number] = step
         self.say({"do": "start", "step": number, "plugin": plugin, "folder": str(folder.root)})
+        self._spares.release(folder)
+        self._order_spare()
         return step
+
+    def claim(self) -> Optional[StepFolder]:
+        return self._spares.claim()
+
+    def release(self, folder: StepFolder) -> None:
+        if self._spares.release(folder):
+            self.say({"do": "end-spare", "folder": str(folder.root)})
+            self._order_spare()
 
     def say(self, message: Dict[str, Any]) -> None:
         try:
@@ -202,7 +232,22 @@ class _Zygote:
             self.preloaded = True
             self._channel.settimeout(None)
             worker_log().info("zygote ready")
-            return
+            self._order_spare()
+        elif kind in ("spare", "spare-ended"):
+            self._note_spare(kind, message)
+        else:
+            self._note_step(kind, message)
+
+    def _note_spare(self, kind: str, message: Dict[str, Any]) -> None:
+        folder = StepFolder(Path(message["folder"]))
+        if kind == "spare":
+            self._spares.warmed_up(folder)
+            worker_log().info("spare ready", extra={"fields": {"pid": message["pid"]}})
+        else:
+            self._spares.ended(folder, message["status"])
+            self._order_spare()
+
+    def _note_step(self, kind: str, message: Dict[str, Any]) -> None:
         with self._lock:
             step = self._steps[message["step"]]
             if kind != "started":
@@ -216,6 +261,11 @@ class _Zygote:
             error = StepError(message["reason"], message["message"], fault=message["fault"], log_tail=tail(self._log))
             step.events.put(Refused(error))
 
+    def _order_spare(self) -> None:
+        folder = self._spares.order()
+        if folder is not None:
+            self.say({"do": "spare", "folder": str(folder.root)})
+
     def _bury(self, process: "subprocess.Popen[bytes]") -> None:
         with self._lock:
             self._dying = True
@@ -227,6 +277,7 @@ class _Zygote:
                 processes.kill(step.pid)
         # What the dead zygote's steps had started became ours (host.py adopts orphans).
         processes.end_children(spared=())
+        self._spares.close()
         fields = {"pid": process.pid, "returncode": process.returncode, "steps": len(steps)}
         worker_log().info("zygote ended", extra={"fields": fields})
         for step in steps:

@@ -6,6 +6,7 @@ from modelmill_worker import Edge, Plugin, Preference, Role, Target, hookimpl
 
 from modelmill_tfjs_exporter.export import Export, export
 from modelmill_tfjs_exporter.tensorflowjs_import import import_converter
+from modelmill_tfjs_exporter.warm_up import warm_up
 
 
 @hookimpl
@@ -29,6 +30,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
         ),
         targets=(Target(name="tfjs", kind="tfjs.graph_model", summary="TensorFlow.js graph model", edge="export"),),
         preload=_preload,
+        warm_up=warm_up,
     )
 
 

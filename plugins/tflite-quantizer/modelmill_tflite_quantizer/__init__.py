@@ -5,6 +5,7 @@ from typing import Iterator
 from modelmill_worker import Edge, Plugin, Preference, Role, Target, hookimpl
 
 from modelmill_tflite_quantizer.conversion import Conversion, convert
+from modelmill_tflite_quantizer.warm_up import warm_up
 
 
 @hookimpl
@@ -30,6 +31,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
             Target(name="tflite", kind="tflite", summary="TFLite, float or dynamic-range quantised", edge="convert"),
         ),
         preload=_preload,
+        warm_up=warm_up,
     )
 
 

@@ -10,6 +10,7 @@ from modelmill_verifier.graph_run import run_checkpoint, run_frozen_graph, run_g
 from modelmill_verifier.sampling import Sampling, adopt, sample
 from modelmill_verifier.tfjs_run import run_tfjs
 from modelmill_verifier.tflite_run import run_tflite
+from modelmill_verifier.warm_up import warm_up
 
 _TENSORFLOW = ("tensorflow>=1.5",)
 
@@ -78,6 +79,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
             ),
         ),
         preload=_preload,
+        warm_up=warm_up,
     )
 
 

@@ -215,6 +215,22 @@ class Host:
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == event]
 
+    def spare(self) -> int:
+        """The pid of a spare that waits for its step, as soon as there is one."""
+
+        def find() -> Optional[int]:
+            given = {line["pid"] for line in self.logged("step started")}
+            ready = [line["pid"] for line in self.logged("spare ready")]
+            return next((pid for pid in ready[-1:] if pid not in given and exists(pid)), None)
+
+        return wait_until(find, "a spare")
+
+    def step_folders(self) -> List[str]:
+        """Names of the steps' folders; that of the one spare that waits is not among them."""
+        names = sorted(path.name for path in (self.folder / "steps").iterdir())
+        spares = [name for name in names if name.startswith("spare-")]
+        return [name for name in names if name not in spares[-1:]]
+
     def left_behind(self) -> List[str]:
         """Files of steps and hosts in the run folder."""
         return sorted(path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*"))

@@ -19,7 +19,7 @@ def test_ends_the_step_when_the_stream_is_closed(host, tools, end):
         assert stream.read_until("failed") == "failed"
         assert stream.outcome.failed.reason == "STEP_CANCELLED"
         assert stream.outcome.failed.fault == failure_pb2.Failure.CANCELLATION
-    tools.wait_until(lambda: not list((host.folder / "steps").iterdir()), "the end of its folder")
+    tools.wait_until(lambda: not host.step_folders(), "the end of its folder")
     assert host.run("copy").finished
 
 

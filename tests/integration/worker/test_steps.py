@@ -180,4 +180,4 @@ def test_ignores_ctrl_c_which_is_for_the_coordinator(host):
 def test_leaves_nothing_of_a_step_behind(host):
     host.run("copy")
     host.run("raise")
-    assert not [path for path in host.left_behind() if path.startswith("steps/")]
+    assert not host.step_folders()

@@ -1,11 +1,11 @@
 import pytest
 from modelmill_worker import Edge, Plugin, Role
-from modelmill_worker.requirements import preloads_in
+from modelmill_worker.requirements import runs_in
 
 
-def plugin(*requires_of_edges, **more):
+def plugin(*requires_of_edges):
     edges = [Edge(str(number), Role.RUN, (), "x", print, requires=r) for number, r in enumerate(requires_of_edges)]
-    return Plugin("p", "1", "s", tuple(edges), preload=more.get("preload", print))
+    return Plugin("p", "1", "s", tuple(edges))
 
 
 @pytest.mark.parametrize(
@@ -20,9 +20,5 @@ def plugin(*requires_of_edges, **more):
         ([()], {}, True),
     ],
 )
-def test_preloads_where_an_edge_finds_what_it_names(edges, provides, expected):
-    assert preloads_in(plugin(*edges), provides) is expected
-
-
-def test_a_plugin_without_the_hook_does_not_preload():
-    assert not preloads_in(plugin((), preload=None), {})
+def test_runs_where_an_edge_finds_what_it_names(edges, provides, expected):
+    assert runs_in(plugin(*edges), provides) is expected

@@ -7,7 +7,7 @@ from typing import Iterator
 
 from modelmill_worker import Edge, ErrorHint, FailedStep, Plugin, Role, Target, hookimpl
 
-from modelmill_misbehaving import deaths, work
+from modelmill_misbehaving import deaths, warm, work
 
 _RUNS = (
     ("copy", work.copy, work.Copy, "gives the input back"),
@@ -42,6 +42,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
             for name, run, options, _ in _RUNS
         ),
         targets=tuple(Target("test-" + name, "test." + name, "For tests: " + what, name) for name, _, _, what in _RUNS),
+        warm_up=warm.warm_up,
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any, Dict, List
 
 from modelmill_worker import Step, option
 
+from modelmill_misbehaving import warm
+
 
 @dataclass(frozen=True)
 class Copy:
@@ -47,8 +49,14 @@ def report_slowly(step: Step) -> Dict[str, Any]:
 def look(step: Step) -> Dict[str, Any]:
     """Facts about what a step process finds and may do."""
     model = step.inputs["model"]
+    found = sorted(path.name for folder in (step.scratch, step.output) for path in folder.iterdir())
+
+    def write_elsewhere() -> bool:
+        return _can(lambda: Path(step.options.write_to).open("ab"))
+
     return dict(
         copy_files(step),
+        found=found,
         working_directory=Path.cwd() == step.scratch,
         temporary=tempfile.gettempdir() == str(step.scratch) == os.environ["TMPDIR"],
         standard_input=os.read(0, 1) == b"",
@@ -56,7 +64,8 @@ def look(step: Step) -> Dict[str, Any]:
         leads_its_session=os.getsid(0) == os.getpid(),
         core_limit=resource.getrlimit(resource.RLIMIT_CORE)[0],
         inputs_writable=_can(lambda: (model.path / model.files[0]).open("ab")),
-        elsewhere_writable=_can(lambda: Path(step.options.write_to).open("ab")) if step.options.write_to else None,
+        elsewhere_writable=write_elsewhere() if step.options.write_to else None,
+        elsewhere_writable_in_old_thread=warm.in_old_thread(write_elsewhere) if step.options.write_to else None,
         moves_to_output=_can(lambda: _move_from_scratch(step)),
         connects=_can(lambda: socket.create_connection(("127.0.0.1", step.options.connect_to), timeout=5)),
     )

@@ -1,0 +1,29 @@
+"""An export in small: the first one in a process costs more than later ones."""
+
+import tempfile
+from pathlib import Path
+
+from modelmill_worker.tensorflow_threads import use_one_thread
+
+from modelmill_tfjs_exporter.tensorflowjs_import import import_converter
+
+
+def warm_up() -> None:
+    """Export one convolution."""
+    use_one_thread()
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "graph.pb"
+        graph.write_bytes(_convolution())
+        import_converter().convert_tf_frozen_model(str(graph), "features", str(Path(folder) / "model"))
+
+
+def _convolution() -> bytes:
+    """A frozen graph: convolution, bias, ReLU, on four by four pixels."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        picture = tf.compat.v1.placeholder(tf.float32, [1, 4, 4, 3], name="picture")
+        weights = tf.constant(0.5, tf.float32, [3, 3, 3, 2])
+        convolved = tf.nn.conv2d(picture, weights, strides=[1, 1, 1, 1], padding="SAME")
+        tf.nn.relu(tf.nn.bias_add(convolved, tf.constant([0.1, 0.2])), name="features")
+        return bytes(graph.as_graph_def().SerializeToString())

@@ -6,10 +6,9 @@ TensorFlow: an edge's `run` imports what it needs when it is called.
 """
 
 import enum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Optional, Tuple
-
-from dataclasses import dataclass, field
 
 #: Raised by one whenever a plug-in written for the API before it would no longer work.
 API_VERSION = 1
@@ -50,6 +49,11 @@ class Tree:
     files: Tuple[str, ...]
 
 
+def _ignore_progress(fraction: float, message: str) -> None:
+    """Where nobody is there to be told, as in tests."""
+    del fraction, message
+
+
 @dataclass
 class Step:
     """What one step works with; made by the step process, handed to an edge's `run`."""
@@ -62,7 +66,7 @@ class Step:
     #: For anything else; gone after the step.
     scratch: Path
     #: Tells how far the step is: a fraction from 0 to 1 (negative: cannot be told) and a few words.
-    progress: Callable[[float, str], None] = field(default=lambda fraction, message: None)
+    progress: Callable[[float, str], None] = _ignore_progress
 
 
 @dataclass(frozen=True)

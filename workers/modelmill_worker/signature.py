@@ -9,10 +9,9 @@ it names the tensors to feed and to fetch.
 """
 
 import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional, Tuple
-
-from dataclasses import asdict, dataclass, replace
 
 FILE_NAME = "signature.json"
 

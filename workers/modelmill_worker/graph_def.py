@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, EncodeError
 
 from modelmill_worker import file_formats, tensors
 from modelmill_worker.errors import StepError
@@ -125,12 +125,23 @@ def write(path: Path, graph: GraphDef) -> None:
 
     Raises StepError GRAPH_TOO_LARGE where it would pass the 2 GB that protobuf can hold.
     """
-    size = graph.ByteSize()
-    if size > LARGEST_GRAPH:
-        raise too_large(size)
+    content = _serialised(graph)
+    if len(content) > LARGEST_GRAPH:
+        raise too_large(len(content))
     beside = path.with_name(path.name + ".part")
-    beside.write_bytes(graph.SerializeToString(deterministic=True))
+    beside.write_bytes(content)
     beside.replace(path)
+
+
+def _serialised(graph: GraphDef) -> bytes:
+    """A GraphDef's bytes; its size is asked for only if that fails, for asking costs as much as serialising."""
+    try:
+        return bytes(graph.SerializeToString(deterministic=True))
+    except (ValueError, EncodeError):  # what protobuf's implementations say of more than 2 GB
+        size = graph.ByteSize()
+        if size > LARGEST_GRAPH:
+            raise too_large(size)
+        raise
 
 
 def too_large(size: int) -> StepError:

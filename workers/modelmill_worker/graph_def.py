@@ -137,10 +137,10 @@ def _serialised(graph: GraphDef) -> bytes:
     """A GraphDef's bytes; its size is asked for only if that fails, for asking costs as much as serialising."""
     try:
         return bytes(graph.SerializeToString(deterministic=True))
-    except (ValueError, EncodeError):  # what protobuf's implementations say of more than 2 GB
+    except (ValueError, EncodeError) as error:  # what protobuf's implementations say of more than 2 GB
         size = graph.ByteSize()
         if size > LARGEST_GRAPH:
-            raise too_large(size)
+            raise too_large(size) from error
         raise
 
 

@@ -1,9 +1,9 @@
 """modelmill plug-in: runs models before and after a conversion, and says how far apart their outputs are."""
 
 import importlib.util
-from typing import Iterator
+from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, Plugin, Preference, Role, hookimpl
+from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl
 
 from modelmill_verifier.comparison import Comparison, compare
 from modelmill_verifier.graph_run import run_checkpoint, run_frozen_graph, run_graph
@@ -12,7 +12,10 @@ from modelmill_verifier.tfjs_run import run_tfjs
 from modelmill_verifier.tflite_run import run_tflite
 from modelmill_verifier.warm_up import warm_up
 
-_TENSORFLOW = ("tensorflow>=1.5",)
+Facts = Dict[str, Any]
+
+_FROZEN = ("model", "tf.frozen_graph")
+_OUTPUTS = (("outputs", "dataset"), ("reference", "dataset"))
 
 
 @hookimpl
@@ -23,64 +26,24 @@ def modelmill_plugins() -> Iterator[Plugin]:
         version="0.1.0",
         summary="Runs a model and what was made of it on the same inputs, and compares the outputs.",
         edges=(
-            Edge("sample", Role.SAMPLE, (("model", "tf.frozen_graph"),), "dataset", sample, Sampling),
-            Edge("adopt", Role.SAMPLE, (("model", "tf.frozen_graph"), ("dataset", "dataset")), "dataset", adopt),
-            Edge(
-                "run-checkpoint",
-                Role.RUN,
-                (("model", "tf.checkpoint"), ("inputs", "dataset")),
-                "dataset",
-                run_checkpoint,
-                requires=_TENSORFLOW,
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                "run-graph",
-                Role.RUN,
-                (("model", "tf.graph_def"), ("inputs", "dataset")),
-                "dataset",
-                run_graph,
-                requires=_TENSORFLOW,
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                "run-frozen-graph",
-                Role.RUN,
-                (("model", "tf.frozen_graph"), ("inputs", "dataset")),
-                "dataset",
-                run_frozen_graph,
-                requires=_TENSORFLOW,
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                "run-tflite",
-                Role.RUN,
-                (("model", "tflite"), ("inputs", "dataset")),
-                "dataset",
-                run_tflite,
-                requires=("tensorflow>=1.15",),
-                preference=Preference.NEWEST,
-            ),
-            Edge(
-                "run-tfjs",
-                Role.RUN,
-                (("model", "tfjs.graph_model"), ("inputs", "dataset")),
-                "dataset",
-                run_tfjs,
-                requires=("tfjs-node>=4.22,<5",),
-            ),
-            Edge(
-                "compare",
-                Role.COMPARE,
-                (("outputs", "dataset"), ("reference", "dataset")),
-                "report.verification",
-                compare,
-                Comparison,
-            ),
+            Edge("sample", Role.SAMPLE, (_FROZEN,), "dataset", sample, Sampling),
+            Edge("adopt", Role.SAMPLE, (_FROZEN, ("dataset", "dataset")), "dataset", adopt),
+            _run("run-checkpoint", "tf.checkpoint", run_checkpoint, "tensorflow>=1.5", Preference.WRITER),
+            _run("run-graph", "tf.graph_def", run_graph, "tensorflow>=1.5", Preference.WRITER),
+            _run("run-frozen-graph", "tf.frozen_graph", run_frozen_graph, "tensorflow>=1.5", Preference.WRITER),
+            _run("run-tflite", "tflite", run_tflite, "tensorflow>=1.15", Preference.NEWEST),
+            _run("run-tfjs", "tfjs.graph_model", run_tfjs, "tfjs-node>=4.22,<5", Preference.NEWEST),
+            Edge("compare", Role.COMPARE, _OUTPUTS, "report.verification", compare, Comparison),
         ),
         preload=_preload,
         warm_up=warm_up,
     )
+
+
+def _run(name: str, kind: str, run: Callable[[Step], Facts], needs: str, preference: Preference) -> Edge:
+    """An edge that runs models of a kind on the inputs of a dataset."""
+    inputs = (("model", kind), ("inputs", "dataset"))
+    return Edge(name, Role.RUN, inputs, "dataset", run, requires=(needs,), preference=preference)
 
 
 def _preload() -> None:

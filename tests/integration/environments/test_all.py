@@ -23,6 +23,7 @@ CONVERSIONS = {
     "tf-1.15": {"tf.frozen_graph", "tflite"},
     "tf-2.15": {"tf.frozen_graph", "tflite"},
     "tfjs-4": {"tf.frozen_graph", "tflite", "tfjs.graph_model"},
+    "tfjs-node-4": {"tf.frozen_graph"},
 }
 
 
@@ -31,7 +32,7 @@ def settings(tmp_path_factory) -> Settings:
     return Settings(home=tmp_path_factory.mktemp("home"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def environments(settings):
     made = Environments(settings, DEFINITIONS)
     yield made

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any, Optional, Set
+from typing import Optional, Set
 
 from modelmill_worker.logs import worker_log
 from modelmill_worker.step_folder import StepFolder
@@ -48,8 +48,8 @@ class Spares:
             folder = StepFolder(self._prefix.with_name("{}-{}".format(self._prefix.name, self._number)))
             try:
                 folder.create()
-            except OSError as error:
-                self._give_up(error=str(error))
+            except OSError as error:  # the disk is full, perhaps not for long
+                worker_log().warning("no spare", extra={"fields": {"error": str(error)}})
                 return None
             self._next = folder
             return folder
@@ -86,7 +86,9 @@ class Spares:
             self._deaths += 1
             worker_log().info("spare ended", extra={"fields": {"status": status}})
             if self._deaths >= _DEATHS:
-                self._give_up(cause=_cause(status), log=log)
+                self._wanted = False
+                fields = {"cause": _cause(status), "log": log}
+                worker_log().warning("no more spares: steps start cold", extra={"fields": fields})
 
     def close(self) -> None:
         """Their zygote is gone."""
@@ -98,10 +100,6 @@ class Spares:
         if self._next is not None:
             self._next.remove()
         self._next, self._warm = None, False
-
-    def _give_up(self, **why: Any) -> None:
-        self._wanted = False
-        worker_log().warning("no more spares: steps start cold", extra={"fields": why})
 
 
 def _cause(status: int) -> str:

@@ -213,18 +213,26 @@ class Zygote:
                 return
             if pid == 0:
                 return
-            step = self._steps.pop(pid, None)
             self._own.discard(pid)
             if pid in self._spares:
-                folder = self._spares[pid].folder
-                self._forget(pid).close()
-                processes.end_children(spared=self._own.union(self._steps, self._spares))
-                self._say({"event": "spare-ended", "folder": str(folder.root), "status": status})
-            if step is not None:
-                # What the step started is ours now; nothing of it may still write when the host reads the output.
-                processes.end_children(spared=self._own.union(self._steps, self._spares))
-                peak = usage.ru_maxrss * 1024
-                self._say({"event": "ended", "step": step, "status": status, "peak_memory": peak})
+                self._note_spare_end(pid, status)
+            elif pid in self._steps:
+                self._note_step_end(pid, status, usage.ru_maxrss * 1024)
+
+    def _note_spare_end(self, pid: int, status: int) -> None:
+        folder = self._spares[pid].folder
+        self._forget(pid).close()
+        self._end_orphans()
+        self._say({"event": "spare-ended", "folder": str(folder.root), "status": status})
+
+    def _note_step_end(self, pid: int, status: int, peak: int) -> None:
+        step = self._steps.pop(pid)
+        self._end_orphans()
+        self._say({"event": "ended", "step": step, "status": status, "peak_memory": peak})
+
+    def _end_orphans(self) -> None:
+        """What a process started is ours now; nothing of it may still write when the host reads the step's output."""
+        processes.end_children(spared=self._own.union(self._steps, self._spares))
 
     def _refuse(self, step: str, reason: str, message: str, fault: str) -> None:
         self._say({"event": "refused", "step": step, "reason": reason, "message": message, "fault": fault})

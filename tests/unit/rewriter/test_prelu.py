@@ -3,7 +3,7 @@
 import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies
+from hypothesis import given, strategies
 from modelmill_rewriter.rules_api import Target
 
 OLD = Target("tflite", (1, 9))
@@ -100,7 +100,6 @@ def inputs_and_slopes(draw):
 
 @pytest.mark.parametrize("spell", SPELLINGS)
 @pytest.mark.parametrize("target", [Target(), OLD], ids=["current", "tensorflow-1.9"])
-@settings(deadline=None)
 @given(data=inputs_and_slopes(), known=strategies.booleans())
 def test_computes_the_same(spell, target, data, known, new_graph, run_rules, compute):
     x, alpha = data

@@ -1,12 +1,15 @@
 """The warm-up, in a process of its own: TensorFlow's threads are chosen once for each."""
 
+import importlib.util
 import os
 import subprocess
 import sys
 
 import pytest
 
-pytest.importorskip("tensorflowjs", reason="needs an environment with tensorflowjs")
+# Not `importorskip`: tensorflowjs imports only with the exporter's stand-ins, which are for the process below.
+if importlib.util.find_spec("tensorflowjs") is None:
+    pytest.skip("needs an environment with tensorflowjs", allow_module_level=True)
 
 #: Warms up, computes in a session that leaves the number of threads to TensorFlow, and prints how many computed.
 _CODE = """

@@ -40,8 +40,8 @@ def test_the_cosine_lies_between_minus_one_and_one(actual, reference):
 def test_an_error_passes_up_to_the_tolerance_and_not_beyond(reference, tolerance):
     allowed = allowed_error(reference.astype(np.float64), tolerance)
     below, above = reference.astype(np.float64), reference.astype(np.float64)
-    # A float64 of the reference's size cannot say the error to more than 16 digits.
-    slack = 1e-12 * np.abs(reference).max()
+    # A float64 of the reference's size cannot say the error to more than 16 digits; a float32 would round it away.
+    slack = 1e-12 * float(np.abs(reference).max())
     below[0] += 0.999 * allowed - slack if 0.999 * allowed > slack else 0.0
     above[0] += 1.001 * allowed + slack
     assert differ("x", below, reference, tolerance).passed

@@ -19,7 +19,8 @@ import importlib, json, sys
 modules = {{name: importlib.import_module(name) for name in sys.argv[1:]}}
 told = {{name: getattr(module, "__version__", "") for name, module in modules.items()}}
 tensorflow = modules.get("tensorflow")
-producer = None if tensorflow is None else tensorflow.version.GRAPH_DEF_VERSION
+named = getattr(tensorflow, "version", tensorflow)  # before 1.13 the name is in the package itself
+producer = None if tensorflow is None else named.GRAPH_DEF_VERSION
 print("\\n{_ANSWER}" + json.dumps({{"versions": told, "producer": producer}}))
 """
 

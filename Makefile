@@ -40,13 +40,13 @@ check: setup ## Lint, format and types
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 protos: setup ## Make the gRPC stubs anew from the .proto files
-	@UV=$(BIN)/uv protos/generate
+	@UV=$(CURDIR)/$(BIN)/uv protos/generate
 
 lock: setup ## Lock the coordinator's and the development requirements anew
-	@UV=$(BIN)/uv requirements/lock --upgrade
+	@UV=$(CURDIR)/$(BIN)/uv requirements/lock --upgrade
 
 dist: setup ## Build the wheel of every distribution into dist/
-	@UV=$(BIN)/uv $(BIN)/python deploy/build_wheels
+	@UV=$(CURDIR)/$(BIN)/uv $(BIN)/python deploy/build_wheels
 
 clean: ## Remove what was made here; MODELMILL_HOME stays
 	@rm -rf $(VENV) demo build dist

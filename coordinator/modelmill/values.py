@@ -80,6 +80,7 @@ class Role(enum.Enum):
     SAMPLE = "SAMPLE"
     RUN = "RUN"
     COMPARE = "COMPARE"
+    CONTRAST = "CONTRAST"
 
 
 class Preference(enum.Enum):
@@ -87,6 +88,7 @@ class Preference(enum.Enum):
 
     NEWEST = "NEWEST"
     WRITER = "WRITER"
+    MAKER = "MAKER"
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Edge:
     requires: tuple[str, ...]
     preference: Preference
     cost: float
+    prefers: str = ""
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,7 @@ def _edge_message(edge: Edge) -> catalog_pb2.Edge:
         requires=edge.requires,
         preference=catalog_pb2.Edge.Preference.Value(edge.preference.value),
         cost=edge.cost,
+        prefers=edge.prefers,
     )
 
 
@@ -130,4 +131,5 @@ def _edge_of(message: catalog_pb2.Edge) -> Edge:
         requires=tuple(message.requires),
         preference=Preference(catalog_pb2.Edge.Preference.Name(message.preference)),
         cost=message.cost,
+        prefers=message.prefers,
     )

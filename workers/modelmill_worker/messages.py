@@ -80,6 +80,7 @@ def _edge(edge: Edge) -> catalog_pb2.Edge:
         requires=edge.requires,
         preference=catalog_pb2.Edge.Preference.Value(edge.preference.name),
         cost=edge.cost,
+        prefers=edge.prefers,
     )
 
 

@@ -23,6 +23,7 @@ class Role(enum.Enum):
     SAMPLE = "SAMPLE"
     RUN = "RUN"
     COMPARE = "COMPARE"
+    CONTRAST = "CONTRAST"
 
 
 class Preference(enum.Enum):
@@ -32,6 +33,8 @@ class Preference(enum.Enum):
     NEWEST = "NEWEST"
     #: The oldest TensorFlow that is not older than the one that wrote the model.
     WRITER = "WRITER"
+    #: The environment that made the model; else the oldest TensorFlow that is not older than its own.
+    MAKER = "MAKER"
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,14 @@ class Edge:
     """One thing that a plug-in can do: from the kinds of its inputs to the kind of its output.
 
     run: called in the step process; fills ``step.output`` and returns facts, a JSON object for the report.
-    inputs: pairs of (name, kind); the kind "*" takes any.
+    inputs: pairs of (name, kind); the kind "*" takes any. A single pair with the name "*" takes any number of inputs of
+        its kind, with names of the caller's.
     output: the kind of the artifact made.
     options: a frozen dataclass whose fields are made with `modelmill_worker.options.option`.
     requires: PEP 508 requirements that an environment must meet, such as "tensorflow>=1.15,<2.22";
         none means that the step needs no TensorFlow and runs in `base`.
     cost: routes with the smallest sum win; 1 is usual.
+    prefers: the versions of TensorFlow that are better than newer ones, such as "~=2.15.0"; none where empty.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Edge:
     requires: Tuple[str, ...] = ()
     preference: Preference = Preference.NEWEST
     cost: float = 1.0
+    prefers: str = ""
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,10 @@ def _check_inputs(edge: Edge, start: worker_pb2.StepStart) -> None:
     """Raises StepError INVALID_INPUT where names or kinds are not those that the edge takes."""
     expected = dict(edge.inputs)
     given = {name: artifact.kind for name, artifact in start.inputs.items()}
-    fits = set(expected) == set(given) and all(kind in ("*", given[name]) for name, kind in expected.items())
+    if set(expected) == {"*"}:
+        fits = bool(given) and set(given.values()) == {expected["*"]}
+    else:
+        fits = set(expected) == set(given) and all(kind in ("*", given[name]) for name, kind in expected.items())
     if not fits:
         raise StepError(
             "INVALID_INPUT",

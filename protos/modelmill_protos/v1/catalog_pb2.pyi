@@ -74,6 +74,8 @@ class Edge(google.protobuf.message.Message):
         """A model and a dataset in, the dataset of its outputs out."""
         COMPARE: Edge._Role.ValueType  # 6
         """Two datasets of outputs in, a report of their differences out."""
+        CONTRAST: Edge._Role.ValueType  # 7
+        """Any number of datasets of outputs in, a report of how far each is from each other out."""
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper):
         """What a step along this edge is there for."""
@@ -91,6 +93,8 @@ class Edge(google.protobuf.message.Message):
     """A model and a dataset in, the dataset of its outputs out."""
     COMPARE: Edge.Role.ValueType  # 6
     """Two datasets of outputs in, a report of their differences out."""
+    CONTRAST: Edge.Role.ValueType  # 7
+    """Any number of datasets of outputs in, a report of how far each is from each other out."""
 
     class _Preference:
         ValueType = typing.NewType("ValueType", builtins.int)
@@ -103,6 +107,8 @@ class Edge(google.protobuf.message.Message):
         """The newest TensorFlow."""
         WRITER: Edge._Preference.ValueType  # 2
         """The oldest TensorFlow that is not older than the one that wrote the model."""
+        MAKER: Edge._Preference.ValueType  # 3
+        """The environment that made the model; else the oldest TensorFlow that is not older than its own."""
 
     class Preference(_Preference, metaclass=_PreferenceEnumTypeWrapper):
         """Which of the environments that can run it is the best choice."""
@@ -112,6 +118,8 @@ class Edge(google.protobuf.message.Message):
     """The newest TensorFlow."""
     WRITER: Edge.Preference.ValueType  # 2
     """The oldest TensorFlow that is not older than the one that wrote the model."""
+    MAKER: Edge.Preference.ValueType  # 3
+    """The environment that made the model; else the oldest TensorFlow that is not older than its own."""
 
     class Input(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -119,6 +127,7 @@ class Edge(google.protobuf.message.Message):
         NAME_FIELD_NUMBER: builtins.int
         KIND_FIELD_NUMBER: builtins.int
         name: builtins.str
+        """"*" stands for any number of inputs, with names of the caller's."""
         kind: builtins.str
         """"*" takes any kind."""
         def __init__(
@@ -137,6 +146,7 @@ class Edge(google.protobuf.message.Message):
     REQUIRES_FIELD_NUMBER: builtins.int
     PREFERENCE_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
+    PREFERS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """A verb, unique within the plug-in."""
     role: global___Edge.Role.ValueType
@@ -152,6 +162,8 @@ class Edge(google.protobuf.message.Message):
     preference: global___Edge.Preference.ValueType
     cost: builtins.float
     """Routes with the smallest sum of these win; 1 is usual."""
+    prefers: builtins.str
+    """The versions of TensorFlow that are better than newer ones, such as "~=2.15.0"; empty where there are none."""
     def __init__(
         self,
         *,
@@ -163,9 +175,10 @@ class Edge(google.protobuf.message.Message):
         requires: collections.abc.Iterable[builtins.str] | None = ...,
         preference: global___Edge.Preference.ValueType = ...,
         cost: builtins.float = ...,
+        prefers: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["options_schema", b"options_schema"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["cost", b"cost", "inputs", b"inputs", "name", b"name", "options_schema", b"options_schema", "output", b"output", "preference", b"preference", "requires", b"requires", "role", b"role"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["cost", b"cost", "inputs", b"inputs", "name", b"name", "options_schema", b"options_schema", "output", b"output", "preference", b"preference", "prefers", b"prefers", "requires", b"requires", "role", b"role"]) -> None: ...
 
 global___Edge = Edge
 
@@ -378,14 +391,18 @@ class ListEnvironmentsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     ENVIRONMENTS_FIELD_NUMBER: builtins.int
+    DISK_SIZE_FIELD_NUMBER: builtins.int
     @property
     def environments(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Environment]: ...
+    disk_size: builtins.int
+    """Bytes on disk of all together: a file that several of them share counts once."""
     def __init__(
         self,
         *,
         environments: collections.abc.Iterable[global___Environment] | None = ...,
+        disk_size: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing_extensions.Literal["environments", b"environments"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["disk_size", b"disk_size", "environments", b"environments"]) -> None: ...
 
 global___ListEnvironmentsResponse = ListEnvironmentsResponse
 

@@ -19,7 +19,7 @@ from modelmill_protos.v1 import artifact_pb2 as modelmill_dot_v1_dot_artifact__p
 from modelmill_protos.v1 import failure_pb2 as modelmill_dot_v1_dot_failure__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmodelmill/v1/conversion.proto\x12\x0cmodelmill.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmodelmill/v1/artifact.proto\x1a\x1amodelmill/v1/failure.proto\"\x97\x03\n\x0e\x43onversionSpec\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12,\n\x07targets\x18\x02 \x03(\x0b\x32\x1b.modelmill.v1.TargetRequest\x12G\n\x0eplugin_options\x18\x03 \x03(\x0b\x32/.modelmill.v1.ConversionSpec.PluginOptionsEntry\x12\x37\n\x0cverification\x18\x04 \x01(\x0b\x32!.modelmill.v1.VerificationRequest\x12$\n\x06limits\x18\x05 \x01(\x0b\x32\x14.modelmill.v1.Limits\x12\x0c\n\x04salt\x18\x06 \x01(\t\x12\x14\n\x0cignore_cache\x18\x07 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x08 \x01(\t\x1aM\n\x12PluginOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"G\n\rTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x93\x02\n\x13VerificationRequest\x12\x0c\n\x04skip\x18\x01 \x01(\x08\x12\x0c\n\x04seed\x18\x02 \x01(\x03\x12\'\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12\x16\n\ttolerance\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12H\n\x0cinput_shapes\x18\x05 \x03(\x0b\x32\x32.modelmill.v1.VerificationRequest.InputShapesEntry\x1aG\n\x10InputShapesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.modelmill.v1.Shape:\x02\x38\x01\x42\x0c\n\n_tolerance\"\x1b\n\x05Shape\x12\x12\n\ndimensions\x18\x01 \x03(\x03\"\x87\x01\n\x06Limits\x12\x30\n\rstep_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bstep_memory\x18\x02 \x01(\x03\x12\x36\n\x13\x63onversion_deadline\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x04\n\nConversion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12*\n\x04spec\x18\x03 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.modelmill.v1.Conversion.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04plan\x18\x08 \x01(\x0b\x32\x12.modelmill.v1.Plan\x12!\n\x05steps\x18\t \x03(\x0b\x32\x12.modelmill.v1.Step\x12%\n\x07results\x18\n \x03(\x0b\x32\x14.modelmill.v1.Result\x12&\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x15.modelmill.v1.Failure\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"g\n\x04Plan\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x05steps\x18\x02 \x03(\x0b\x32\x19.modelmill.v1.PlannedStep\x12\r\n\x05notes\x18\x03 \x03(\t\"\x8c\x02\n\x0bPlannedStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x35\n\x06inputs\x18\x05 \x03(\x0b\x32%.modelmill.v1.PlannedStep.InputsEntry\x12(\n\x07options\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06output\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe5\x03\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.modelmill.v1.Step.State\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08run_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bpeak_memory\x18\x07 \x01(\x03\x12&\n\x06output\x18\x08 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12&\n\x05\x66\x61\x63ts\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x15.modelmill.v1.Failure\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\"n\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0b\n\x07SKIPPED\x10\x06\"\x9c\x01\n\x06Result\x12\x0e\n\x06target\x18\x01 \x01(\t\x12(\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12\x30\n\x0cverification\x18\x03 \x01(\x0b\x32\x1a.modelmill.v1.Verification\x12&\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x15.modelmill.v1.Failure\"\xd8\x01\n\x0cVerification\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .modelmill.v1.Verification.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12/\n\x07outputs\x18\x03 \x03(\x0b\x32\x1e.modelmill.v1.OutputComparison\x12\x11\n\ttolerance\x18\x04 \x01(\x01\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06PASSED\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x12\x0b\n\x07SKIPPED\x10\x03\"\xa8\x01\n\x10OutputComparison\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x15\n\rmax_abs_error\x18\x03 \x01(\x01\x12\x17\n\x0freference_range\x18\x04 \x01(\x01\x12\x1a\n\x12rms_relative_error\x18\x05 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x06 \x01(\x01\x12\x0e\n\x06passed\x18\x07 \x01(\x08\"\xd8\x02\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x19.modelmill.v1.StateChangeH\x00\x12%\n\x07planned\x18\x04 \x01(\x0b\x32\x12.modelmill.v1.PlanH\x00\x12)\n\x0bstep_change\x18\x05 \x01(\x0b\x32\x12.modelmill.v1.StepH\x00\x12\x33\n\rstep_progress\x18\x06 \x01(\x0b\x32\x1a.modelmill.v1.StepProgressH\x00\x12)\n\x08step_log\x18\x07 \x01(\x0b\x32\x15.modelmill.v1.StepLogH\x00\x12&\n\x06result\x18\x08 \x01(\x0b\x32\x14.modelmill.v1.ResultH\x00\x42\x06\n\x04kind\"d\n\x0bStateChange\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.modelmill.v1.Conversion.State\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.modelmill.v1.Failure\"B\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0f\n\x07message\x18\x03 \x01(\t\"(\n\x07StepLog\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"Y\n\x17\x43reateConversionRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\"\n\x14GetConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"O\n\x16ListConversionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"a\n\x17ListConversionsResponse\x12-\n\x0b\x63onversions\x18\x01 \x03(\x0b\x32\x18.modelmill.v1.Conversion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x16WatchConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x03\"%\n\x17\x43\x61ncelConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x15PlanConversionRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\"g\n\x13InspectModelRequest\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\">\n\x14InspectModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct2\xde\x04\n\x11\x43onversionService\x12S\n\x10\x43reateConversion\x12%.modelmill.v1.CreateConversionRequest\x1a\x18.modelmill.v1.Conversion\x12M\n\rGetConversion\x12\".modelmill.v1.GetConversionRequest\x1a\x18.modelmill.v1.Conversion\x12^\n\x0fListConversions\x12$.modelmill.v1.ListConversionsRequest\x1a%.modelmill.v1.ListConversionsResponse\x12N\n\x0fWatchConversion\x12$.modelmill.v1.WatchConversionRequest\x1a\x13.modelmill.v1.Event0\x01\x12S\n\x10\x43\x61ncelConversion\x12%.modelmill.v1.CancelConversionRequest\x1a\x18.modelmill.v1.Conversion\x12I\n\x0ePlanConversion\x12#.modelmill.v1.PlanConversionRequest\x1a\x12.modelmill.v1.Plan\x12U\n\x0cInspectModel\x12!.modelmill.v1.InspectModelRequest\x1a\".modelmill.v1.InspectModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dmodelmill/v1/conversion.proto\x12\x0cmodelmill.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmodelmill/v1/artifact.proto\x1a\x1amodelmill/v1/failure.proto\"\xc9\x03\n\x0e\x43onversionSpec\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12,\n\x07targets\x18\x02 \x03(\x0b\x32\x1b.modelmill.v1.TargetRequest\x12G\n\x0eplugin_options\x18\x03 \x03(\x0b\x32/.modelmill.v1.ConversionSpec.PluginOptionsEntry\x12\x37\n\x0cverification\x18\x04 \x01(\x0b\x32!.modelmill.v1.VerificationRequest\x12$\n\x06limits\x18\x05 \x01(\x0b\x32\x14.modelmill.v1.Limits\x12\x0c\n\x04salt\x18\x06 \x01(\t\x12\x14\n\x0cignore_cache\x18\x07 \x01(\x08\x12\x14\n\x0c\x64isplay_name\x18\x08 \x01(\t\x12\x1c\n\x0fversion_retries\x18\t \x01(\x05H\x00\x88\x01\x01\x1aM\n\x12PluginOptionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\x42\x12\n\x10_version_retries\"r\n\rTargetRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\ntensorflow\x18\x03 \x01(\t\x12\x15\n\revery_version\x18\x04 \x01(\x08\"\x93\x02\n\x13VerificationRequest\x12\x0c\n\x04skip\x18\x01 \x01(\x08\x12\x0c\n\x04seed\x18\x02 \x01(\x03\x12\'\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12\x16\n\ttolerance\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12H\n\x0cinput_shapes\x18\x05 \x03(\x0b\x32\x32.modelmill.v1.VerificationRequest.InputShapesEntry\x1aG\n\x10InputShapesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.modelmill.v1.Shape:\x02\x38\x01\x42\x0c\n\n_tolerance\"\x1b\n\x05Shape\x12\x12\n\ndimensions\x18\x01 \x03(\x03\"\x87\x01\n\x06Limits\x12\x30\n\rstep_deadline\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bstep_memory\x18\x02 \x01(\x03\x12\x36\n\x13\x63onversion_deadline\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x8d\x04\n\nConversion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12*\n\x04spec\x18\x03 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\x12-\n\x05state\x18\x04 \x01(\x0e\x32\x1e.modelmill.v1.Conversion.State\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x04plan\x18\x08 \x01(\x0b\x32\x12.modelmill.v1.Plan\x12!\n\x05steps\x18\t \x03(\x0b\x32\x12.modelmill.v1.Step\x12%\n\x07results\x18\n \x03(\x0b\x32\x14.modelmill.v1.Result\x12&\n\x07\x66\x61ilure\x18\x0b \x01(\x0b\x32\x15.modelmill.v1.Failure\"a\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\"g\n\x04Plan\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12(\n\x05steps\x18\x02 \x03(\x0b\x32\x19.modelmill.v1.PlannedStep\x12\r\n\x05notes\x18\x03 \x03(\t\"\xa0\x02\n\x0bPlannedStep\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06plugin\x18\x02 \x01(\t\x12\x0c\n\x04\x65\x64ge\x18\x03 \x01(\t\x12\x13\n\x0b\x65nvironment\x18\x04 \x01(\t\x12\x35\n\x06inputs\x18\x05 \x03(\x0b\x32%.modelmill.v1.PlannedStep.InputsEntry\x12(\n\x07options\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06output\x18\x07 \x01(\t\x12\x0e\n\x06target\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12\x12\n\ntensorflow\x18\n \x01(\t\x1a-\n\x0bInputsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe5\x03\n\x04Step\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.modelmill.v1.Step.State\x12\x0e\n\x06\x63\x61\x63hed\x18\x03 \x01(\x08\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08run_time\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bpeak_memory\x18\x07 \x01(\x03\x12&\n\x06output\x18\x08 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12&\n\x05\x66\x61\x63ts\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32\x15.modelmill.v1.Failure\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\x05\"n\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06QUEUED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\r\n\tSUCCEEDED\x10\x03\x12\n\n\x06\x46\x41ILED\x10\x04\x12\r\n\tCANCELLED\x10\x05\x12\x0b\n\x07SKIPPED\x10\x06\"\xe6\x01\n\x06Result\x12\x0e\n\x06target\x18\x01 \x01(\t\x12(\n\x08\x61rtifact\x18\x02 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12\x30\n\x0cverification\x18\x03 \x01(\x0b\x32\x1a.modelmill.v1.Verification\x12&\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x15.modelmill.v1.Failure\x12\x12\n\ntensorflow\x18\x05 \x01(\t\x12\x34\n\x0b\x64ifferences\x18\x06 \x03(\x0b\x32\x1f.modelmill.v1.VersionDifference\"Q\n\x11VersionDifference\x12\x0e\n\x06target\x18\x01 \x01(\t\x12\x1a\n\x12max_abs_difference\x18\x02 \x01(\x01\x12\x10\n\x08of_range\x18\x03 \x01(\x01\"\xd8\x01\n\x0cVerification\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .modelmill.v1.Verification.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12/\n\x07outputs\x18\x03 \x03(\x0b\x32\x1e.modelmill.v1.OutputComparison\x12\x11\n\ttolerance\x18\x04 \x01(\x01\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06PASSED\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x12\x0b\n\x07SKIPPED\x10\x03\"\xa8\x01\n\x10OutputComparison\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x15\n\rmax_abs_error\x18\x03 \x01(\x01\x12\x17\n\x0freference_range\x18\x04 \x01(\x01\x12\x1a\n\x12rms_relative_error\x18\x05 \x01(\x01\x12\x19\n\x11\x63osine_similarity\x18\x06 \x01(\x01\x12\x0e\n\x06passed\x18\x07 \x01(\x08\"\xd8\x02\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0cstate_change\x18\x03 \x01(\x0b\x32\x19.modelmill.v1.StateChangeH\x00\x12%\n\x07planned\x18\x04 \x01(\x0b\x32\x12.modelmill.v1.PlanH\x00\x12)\n\x0bstep_change\x18\x05 \x01(\x0b\x32\x12.modelmill.v1.StepH\x00\x12\x33\n\rstep_progress\x18\x06 \x01(\x0b\x32\x1a.modelmill.v1.StepProgressH\x00\x12)\n\x08step_log\x18\x07 \x01(\x0b\x32\x15.modelmill.v1.StepLogH\x00\x12&\n\x06result\x18\x08 \x01(\x0b\x32\x14.modelmill.v1.ResultH\x00\x42\x06\n\x04kind\"d\n\x0bStateChange\x12-\n\x05state\x18\x01 \x01(\x0e\x32\x1e.modelmill.v1.Conversion.State\x12&\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x15.modelmill.v1.Failure\"B\n\x0cStepProgress\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x0f\n\x07message\x18\x03 \x01(\t\"(\n\x07StepLog\x12\x0f\n\x07step_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"Y\n\x17\x43reateConversionRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\"\n\x14GetConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"O\n\x16ListConversionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"a\n\x17ListConversionsResponse\x12-\n\x0b\x63onversions\x18\x01 \x03(\x0b\x32\x18.modelmill.v1.Conversion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\";\n\x16WatchConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x15\n\rfrom_sequence\x18\x02 \x01(\x03\"%\n\x17\x43\x61ncelConversionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"C\n\x15PlanConversionRequest\x12*\n\x04spec\x18\x01 \x01(\x0b\x32\x1c.modelmill.v1.ConversionSpec\"g\n\x13InspectModelRequest\x12&\n\x06source\x18\x01 \x01(\x0b\x32\x16.modelmill.v1.Artifact\x12(\n\x07options\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\">\n\x14InspectModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct2\xde\x04\n\x11\x43onversionService\x12S\n\x10\x43reateConversion\x12%.modelmill.v1.CreateConversionRequest\x1a\x18.modelmill.v1.Conversion\x12M\n\rGetConversion\x12\".modelmill.v1.GetConversionRequest\x1a\x18.modelmill.v1.Conversion\x12^\n\x0fListConversions\x12$.modelmill.v1.ListConversionsRequest\x1a%.modelmill.v1.ListConversionsResponse\x12N\n\x0fWatchConversion\x12$.modelmill.v1.WatchConversionRequest\x1a\x13.modelmill.v1.Event0\x01\x12S\n\x10\x43\x61ncelConversion\x12%.modelmill.v1.CancelConversionRequest\x1a\x18.modelmill.v1.Conversion\x12I\n\x0ePlanConversion\x12#.modelmill.v1.PlanConversionRequest\x1a\x12.modelmill.v1.Plan\x12U\n\x0cInspectModel\x12!.modelmill.v1.InspectModelRequest\x1a\".modelmill.v1.InspectModelResponseb\x06proto3')
 
 
 
@@ -36,6 +36,7 @@ _PLANNEDSTEP = DESCRIPTOR.message_types_by_name['PlannedStep']
 _PLANNEDSTEP_INPUTSENTRY = _PLANNEDSTEP.nested_types_by_name['InputsEntry']
 _STEP = DESCRIPTOR.message_types_by_name['Step']
 _RESULT = DESCRIPTOR.message_types_by_name['Result']
+_VERSIONDIFFERENCE = DESCRIPTOR.message_types_by_name['VersionDifference']
 _VERIFICATION = DESCRIPTOR.message_types_by_name['Verification']
 _OUTPUTCOMPARISON = DESCRIPTOR.message_types_by_name['OutputComparison']
 _EVENT = DESCRIPTOR.message_types_by_name['Event']
@@ -147,6 +148,13 @@ Result = _reflection.GeneratedProtocolMessageType('Result', (_message.Message,),
   # @@protoc_insertion_point(class_scope:modelmill.v1.Result)
   })
 _sym_db.RegisterMessage(Result)
+
+VersionDifference = _reflection.GeneratedProtocolMessageType('VersionDifference', (_message.Message,), {
+  'DESCRIPTOR' : _VERSIONDIFFERENCE,
+  '__module__' : 'modelmill_protos.v1.conversion_pb2'
+  # @@protoc_insertion_point(class_scope:modelmill.v1.VersionDifference)
+  })
+_sym_db.RegisterMessage(VersionDifference)
 
 Verification = _reflection.GeneratedProtocolMessageType('Verification', (_message.Message,), {
   'DESCRIPTOR' : _VERIFICATION,
@@ -264,67 +272,69 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _PLANNEDSTEP_INPUTSENTRY._options = None
   _PLANNEDSTEP_INPUTSENTRY._serialized_options = b'8\001'
   _CONVERSIONSPEC._serialized_start=200
-  _CONVERSIONSPEC._serialized_end=607
-  _CONVERSIONSPEC_PLUGINOPTIONSENTRY._serialized_start=530
-  _CONVERSIONSPEC_PLUGINOPTIONSENTRY._serialized_end=607
-  _TARGETREQUEST._serialized_start=609
-  _TARGETREQUEST._serialized_end=680
-  _VERIFICATIONREQUEST._serialized_start=683
-  _VERIFICATIONREQUEST._serialized_end=958
-  _VERIFICATIONREQUEST_INPUTSHAPESENTRY._serialized_start=873
-  _VERIFICATIONREQUEST_INPUTSHAPESENTRY._serialized_end=944
-  _SHAPE._serialized_start=960
-  _SHAPE._serialized_end=987
-  _LIMITS._serialized_start=990
-  _LIMITS._serialized_end=1125
-  _CONVERSION._serialized_start=1128
-  _CONVERSION._serialized_end=1653
-  _CONVERSION_STATE._serialized_start=1556
-  _CONVERSION_STATE._serialized_end=1653
-  _PLAN._serialized_start=1655
-  _PLAN._serialized_end=1758
-  _PLANNEDSTEP._serialized_start=1761
-  _PLANNEDSTEP._serialized_end=2029
-  _PLANNEDSTEP_INPUTSENTRY._serialized_start=1984
-  _PLANNEDSTEP_INPUTSENTRY._serialized_end=2029
-  _STEP._serialized_start=2032
-  _STEP._serialized_end=2517
-  _STEP_STATE._serialized_start=2407
-  _STEP_STATE._serialized_end=2517
-  _RESULT._serialized_start=2520
-  _RESULT._serialized_end=2676
-  _VERIFICATION._serialized_start=2679
-  _VERIFICATION._serialized_end=2895
-  _VERIFICATION_STATE._serialized_start=2828
-  _VERIFICATION_STATE._serialized_end=2895
-  _OUTPUTCOMPARISON._serialized_start=2898
-  _OUTPUTCOMPARISON._serialized_end=3066
-  _EVENT._serialized_start=3069
-  _EVENT._serialized_end=3413
-  _STATECHANGE._serialized_start=3415
-  _STATECHANGE._serialized_end=3515
-  _STEPPROGRESS._serialized_start=3517
-  _STEPPROGRESS._serialized_end=3583
-  _STEPLOG._serialized_start=3585
-  _STEPLOG._serialized_end=3625
-  _CREATECONVERSIONREQUEST._serialized_start=3627
-  _CREATECONVERSIONREQUEST._serialized_end=3716
-  _GETCONVERSIONREQUEST._serialized_start=3718
-  _GETCONVERSIONREQUEST._serialized_end=3752
-  _LISTCONVERSIONSREQUEST._serialized_start=3754
-  _LISTCONVERSIONSREQUEST._serialized_end=3833
-  _LISTCONVERSIONSRESPONSE._serialized_start=3835
-  _LISTCONVERSIONSRESPONSE._serialized_end=3932
-  _WATCHCONVERSIONREQUEST._serialized_start=3934
-  _WATCHCONVERSIONREQUEST._serialized_end=3993
-  _CANCELCONVERSIONREQUEST._serialized_start=3995
-  _CANCELCONVERSIONREQUEST._serialized_end=4032
-  _PLANCONVERSIONREQUEST._serialized_start=4034
-  _PLANCONVERSIONREQUEST._serialized_end=4101
-  _INSPECTMODELREQUEST._serialized_start=4103
-  _INSPECTMODELREQUEST._serialized_end=4206
-  _INSPECTMODELRESPONSE._serialized_start=4208
-  _INSPECTMODELRESPONSE._serialized_end=4270
-  _CONVERSIONSERVICE._serialized_start=4273
-  _CONVERSIONSERVICE._serialized_end=4879
+  _CONVERSIONSPEC._serialized_end=657
+  _CONVERSIONSPEC_PLUGINOPTIONSENTRY._serialized_start=560
+  _CONVERSIONSPEC_PLUGINOPTIONSENTRY._serialized_end=637
+  _TARGETREQUEST._serialized_start=659
+  _TARGETREQUEST._serialized_end=773
+  _VERIFICATIONREQUEST._serialized_start=776
+  _VERIFICATIONREQUEST._serialized_end=1051
+  _VERIFICATIONREQUEST_INPUTSHAPESENTRY._serialized_start=966
+  _VERIFICATIONREQUEST_INPUTSHAPESENTRY._serialized_end=1037
+  _SHAPE._serialized_start=1053
+  _SHAPE._serialized_end=1080
+  _LIMITS._serialized_start=1083
+  _LIMITS._serialized_end=1218
+  _CONVERSION._serialized_start=1221
+  _CONVERSION._serialized_end=1746
+  _CONVERSION_STATE._serialized_start=1649
+  _CONVERSION_STATE._serialized_end=1746
+  _PLAN._serialized_start=1748
+  _PLAN._serialized_end=1851
+  _PLANNEDSTEP._serialized_start=1854
+  _PLANNEDSTEP._serialized_end=2142
+  _PLANNEDSTEP_INPUTSENTRY._serialized_start=2097
+  _PLANNEDSTEP_INPUTSENTRY._serialized_end=2142
+  _STEP._serialized_start=2145
+  _STEP._serialized_end=2630
+  _STEP_STATE._serialized_start=2520
+  _STEP_STATE._serialized_end=2630
+  _RESULT._serialized_start=2633
+  _RESULT._serialized_end=2863
+  _VERSIONDIFFERENCE._serialized_start=2865
+  _VERSIONDIFFERENCE._serialized_end=2946
+  _VERIFICATION._serialized_start=2949
+  _VERIFICATION._serialized_end=3165
+  _VERIFICATION_STATE._serialized_start=3098
+  _VERIFICATION_STATE._serialized_end=3165
+  _OUTPUTCOMPARISON._serialized_start=3168
+  _OUTPUTCOMPARISON._serialized_end=3336
+  _EVENT._serialized_start=3339
+  _EVENT._serialized_end=3683
+  _STATECHANGE._serialized_start=3685
+  _STATECHANGE._serialized_end=3785
+  _STEPPROGRESS._serialized_start=3787
+  _STEPPROGRESS._serialized_end=3853
+  _STEPLOG._serialized_start=3855
+  _STEPLOG._serialized_end=3895
+  _CREATECONVERSIONREQUEST._serialized_start=3897
+  _CREATECONVERSIONREQUEST._serialized_end=3986
+  _GETCONVERSIONREQUEST._serialized_start=3988
+  _GETCONVERSIONREQUEST._serialized_end=4022
+  _LISTCONVERSIONSREQUEST._serialized_start=4024
+  _LISTCONVERSIONSREQUEST._serialized_end=4103
+  _LISTCONVERSIONSRESPONSE._serialized_start=4105
+  _LISTCONVERSIONSRESPONSE._serialized_end=4202
+  _WATCHCONVERSIONREQUEST._serialized_start=4204
+  _WATCHCONVERSIONREQUEST._serialized_end=4263
+  _CANCELCONVERSIONREQUEST._serialized_start=4265
+  _CANCELCONVERSIONREQUEST._serialized_end=4302
+  _PLANCONVERSIONREQUEST._serialized_start=4304
+  _PLANCONVERSIONREQUEST._serialized_end=4371
+  _INSPECTMODELREQUEST._serialized_start=4373
+  _INSPECTMODELREQUEST._serialized_end=4476
+  _INSPECTMODELRESPONSE._serialized_start=4478
+  _INSPECTMODELRESPONSE._serialized_end=4540
+  _CONVERSIONSERVICE._serialized_start=4543
+  _CONVERSIONSERVICE._serialized_end=5149
 # @@protoc_insertion_point(module_scope)

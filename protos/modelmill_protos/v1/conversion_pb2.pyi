@@ -53,6 +53,7 @@ class ConversionSpec(google.protobuf.message.Message):
     SALT_FIELD_NUMBER: builtins.int
     IGNORE_CACHE_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
+    VERSION_RETRIES_FIELD_NUMBER: builtins.int
     @property
     def source(self) -> modelmill_protos.v1.artifact_pb2.Artifact: ...
     @property
@@ -70,6 +71,10 @@ class ConversionSpec(google.protobuf.message.Message):
     """Run every step even where the cache has its result."""
     display_name: builtins.str
     """Shown to people, and the stem of the files written; usually the source's file name."""
+    version_retries: builtins.int
+    """How many more versions of TensorFlow are tried for a target when a step fails in a way that another version may
+    not; unset: 2.
+    """
     def __init__(
         self,
         *,
@@ -81,9 +86,11 @@ class ConversionSpec(google.protobuf.message.Message):
         salt: builtins.str = ...,
         ignore_cache: builtins.bool = ...,
         display_name: builtins.str = ...,
+        version_retries: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing_extensions.Literal["limits", b"limits", "source", b"source", "verification", b"verification"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["display_name", b"display_name", "ignore_cache", b"ignore_cache", "limits", b"limits", "plugin_options", b"plugin_options", "salt", b"salt", "source", b"source", "targets", b"targets", "verification", b"verification"]) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "limits", b"limits", "source", b"source", "verification", b"verification", "version_retries", b"version_retries"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "display_name", b"display_name", "ignore_cache", b"ignore_cache", "limits", b"limits", "plugin_options", b"plugin_options", "salt", b"salt", "source", b"source", "targets", b"targets", "verification", b"verification", "version_retries", b"version_retries"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing_extensions.Literal["_version_retries", b"_version_retries"]) -> typing_extensions.Literal["version_retries"] | None: ...
 
 global___ConversionSpec = ConversionSpec
 
@@ -92,17 +99,27 @@ class TargetRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    TENSORFLOW_FIELD_NUMBER: builtins.int
+    EVERY_VERSION_FIELD_NUMBER: builtins.int
     name: builtins.str
     @property
     def options(self) -> google.protobuf.struct_pb2.Struct: ...
+    tensorflow: builtins.str
+    """The TensorFlow that makes it: a version such as "1.9", or a range such as ">=2.4,<2.16" (PEP 440); empty: the best
+    one that can.
+    """
+    every_version: builtins.bool
+    """One result for each version that can rather than one for the best: their labels are "tflite@1.12.3" and so on."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         options: google.protobuf.struct_pb2.Struct | None = ...,
+        tensorflow: builtins.str = ...,
+        every_version: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["name", b"name", "options", b"options"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["every_version", b"every_version", "name", b"name", "options", b"options", "tensorflow", b"tensorflow"]) -> None: ...
 
 global___TargetRequest = TargetRequest
 
@@ -331,6 +348,7 @@ class PlannedStep(google.protobuf.message.Message):
     OUTPUT_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    TENSORFLOW_FIELD_NUMBER: builtins.int
     id: builtins.str
     """Unique within the plan, such as "freeze" or "convert.tflite"."""
     plugin: builtins.str
@@ -347,6 +365,8 @@ class PlannedStep(google.protobuf.message.Message):
     """The target that it serves; empty where it serves them all."""
     reason: builtins.str
     """Why this step and why this environment."""
+    tensorflow: builtins.str
+    """The TensorFlow of that environment; empty where it has none."""
     def __init__(
         self,
         *,
@@ -359,9 +379,10 @@ class PlannedStep(google.protobuf.message.Message):
         output: builtins.str = ...,
         target: builtins.str = ...,
         reason: builtins.str = ...,
+        tensorflow: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["edge", b"edge", "environment", b"environment", "id", b"id", "inputs", b"inputs", "options", b"options", "output", b"output", "plugin", b"plugin", "reason", b"reason", "target", b"target"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["edge", b"edge", "environment", b"environment", "id", b"id", "inputs", b"inputs", "options", b"options", "output", b"output", "plugin", b"plugin", "reason", b"reason", "target", b"target", "tensorflow", b"tensorflow"]) -> None: ...
 
 global___PlannedStep = PlannedStep
 
@@ -457,6 +478,8 @@ class Result(google.protobuf.message.Message):
     ARTIFACT_FIELD_NUMBER: builtins.int
     VERIFICATION_FIELD_NUMBER: builtins.int
     FAILURE_FIELD_NUMBER: builtins.int
+    TENSORFLOW_FIELD_NUMBER: builtins.int
+    DIFFERENCES_FIELD_NUMBER: builtins.int
     target: builtins.str
     """The target's label, unique within the conversion: "tflite", or "tflite-2" for a second one."""
     @property
@@ -465,6 +488,11 @@ class Result(google.protobuf.message.Message):
     def verification(self) -> global___Verification: ...
     @property
     def failure(self) -> modelmill_protos.v1.failure_pb2.Failure: ...
+    tensorflow: builtins.str
+    """The TensorFlow that made it, or was to make it; empty where none was needed."""
+    @property
+    def differences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___VersionDifference]:
+        """Where every version was asked for: how far this result is from those of the other versions."""
     def __init__(
         self,
         *,
@@ -472,11 +500,37 @@ class Result(google.protobuf.message.Message):
         artifact: modelmill_protos.v1.artifact_pb2.Artifact | None = ...,
         verification: global___Verification | None = ...,
         failure: modelmill_protos.v1.failure_pb2.Failure | None = ...,
+        tensorflow: builtins.str = ...,
+        differences: collections.abc.Iterable[global___VersionDifference] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["artifact", b"artifact", "failure", b"failure", "verification", b"verification"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["artifact", b"artifact", "failure", b"failure", "target", b"target", "verification", b"verification"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["artifact", b"artifact", "differences", b"differences", "failure", b"failure", "target", b"target", "tensorflow", b"tensorflow", "verification", b"verification"]) -> None: ...
 
 global___Result = Result
+
+class VersionDifference(google.protobuf.message.Message):
+    """The difference between the results of two versions on the same inputs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    TARGET_FIELD_NUMBER: builtins.int
+    MAX_ABS_DIFFERENCE_FIELD_NUMBER: builtins.int
+    OF_RANGE_FIELD_NUMBER: builtins.int
+    target: builtins.str
+    """The other result's label."""
+    max_abs_difference: builtins.float
+    of_range: builtins.float
+    """That, relative to the range of the output in which it is largest for its range."""
+    def __init__(
+        self,
+        *,
+        target: builtins.str = ...,
+        max_abs_difference: builtins.float = ...,
+        of_range: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["max_abs_difference", b"max_abs_difference", "of_range", b"of_range", "target", b"target"]) -> None: ...
+
+global___VersionDifference = VersionDifference
 
 class Verification(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

@@ -6,15 +6,18 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from packaging.version import InvalidVersion, Version
 
 from modelmill.artifacts.store import ArtifactStore
 from modelmill.errors import ModelmillError
 from modelmill.fleet.code_layer import CodeLayer
+from modelmill.fleet.definitions import EnvironmentDefinition
 from modelmill.fleet.installation import Environments
 from modelmill.fleet.places import Places
 from modelmill.fleet.worker_client import StepListener
@@ -27,6 +30,14 @@ log = structlog.get_logger(__name__)
 
 #: Gives the folder with the workers' code, telling how it is built.
 _Code = Callable[[Callable[[str], None]], Awaitable[Path]]
+
+
+def _age(tensorflow: str | None) -> Version:
+    """Sorts by TensorFlow; first comes what has none, or one that is no version."""
+    try:
+        return Version(tensorflow or "0")
+    except InvalidVersion:
+        return Version("0")
 
 
 def _ignore(message: str) -> None:
@@ -50,6 +61,9 @@ class LocalFleet:
         self._describing = asyncio.Lock()
         self._code_folder: Path | None = None
         self._choosing_code = asyncio.Lock()
+        self._installing = 0
+        #: Apart from the loop's own threads, which must be free for what takes a moment.
+        self._installers = ThreadPoolExecutor(thread_name_prefix="install")
 
     @property
     def store(self) -> ArtifactStore:
@@ -71,18 +85,45 @@ class LocalFleet:
             log.error("worker could not be stopped", exc_info=error)
         await asyncio.to_thread(self._code.close)
         await asyncio.to_thread(self._environments.close)
+        self._installers.shutdown(wait=False)
 
     # Environments
 
     async def environments(self) -> list[Environment]:
-        """Every environment that is defined, and whether this machine can have it."""
-        return await asyncio.to_thread(
-            lambda: [self._environments.status(name) for name in sorted(self._environments.definitions)]
+        """Every environment that is defined, and whether this machine can have it; by TensorFlow, oldest first."""
+        found = await asyncio.to_thread(
+            lambda: [self._environments.status(name) for name in self._environments.definitions]
         )
+        return sorted(found, key=lambda environment: (_age(environment.tensorflow), environment.name))
+
+    async def disk_size(self) -> int:
+        """Bytes on disk of all installed environments together: a file that several share counts once."""
+        return await asyncio.to_thread(self._environments.disk_size)
+
+    def definition(self, name: str) -> EnvironmentDefinition:
+        """An environment as it is defined; KeyError where there is none of that name."""
+        return self._environments.definitions[name]
+
+    @property
+    def installing(self) -> bool:
+        """Whether somebody waits for an environment to be installed."""
+        return self._installing > 0
 
     async def install(self, name: str, progress: Callable[[str], None]) -> Environment:
-        """Install an environment; `progress` is called from another thread."""
-        await asyncio.to_thread(self._environments.ensure, name, progress)
+        """Install an environment; `progress` is called from another thread. Cancelled, nothing of it is left."""
+        self._installing += 1
+        try:
+            with self._environments.tools() as tools:
+                loop = asyncio.get_running_loop()
+                work = loop.run_in_executor(self._installers, self._environments.ensure, name, progress, tools)
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    tools.close()
+                    await asyncio.wait({work})  # it clears what it has begun
+                    raise
+        finally:
+            self._installing -= 1
         return await asyncio.to_thread(self._environments.status, name)
 
     async def remove(self, name: str) -> Environment:
@@ -116,7 +157,14 @@ class LocalFleet:
             raise ModelmillError(
                 "NO_ENVIRONMENT", "No environment can be had on this machine; `modelmill environments list` says why."
             )
-        plain = min(available, key=lambda environment: (environment.tensorflow is not None, len(environment.provides)))
+        plain = min(
+            available,
+            key=lambda environment: (
+                environment.tensorflow is not None,
+                environment.availability is not Availability.INSTALLED,
+                len(environment.provides),
+            ),
+        )
         return plain.name
 
     # Steps

@@ -11,23 +11,22 @@ from packaging.requirements import Requirement
 from modelmill.planning.readability import Readability
 from modelmill.planning.routes import Hop
 from modelmill.planning.versions import Wish, contains, release
-from modelmill.values import Edge, Environment
+from modelmill.values import Direction, Edge, Environment
 
 
 @dataclass(frozen=True)
 class Tried:
-    """A version of TensorFlow in which a step has failed, and which others may do better.
-
-    than: "newer" or "older" versions than this one; empty for any other.
-    """
+    """A version of TensorFlow in which a step has failed, and in which others it may succeed."""
 
     tensorflow: str
-    than: str = ""
+    direction: Direction
 
     def leaves(self, version: str) -> bool:
         """Whether another version is worth a try."""
         own, other = release(self.tensorflow), release(version)
-        return {"newer": other > own, "older": other < own}.get(self.than, other != own)
+        if self.direction is Direction.ANY:
+            return other != own
+        return other > own if self.direction is Direction.NEWER else other < own
 
 
 @dataclass(frozen=True)

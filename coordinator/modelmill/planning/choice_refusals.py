@@ -12,6 +12,9 @@ from modelmill.planning.need import Need, meets, reads, wants_tensorflow
 from modelmill.planning.versions import Wish, release
 from modelmill.values import Environment
 
+#: Versions that a message names one by one.
+_MOST_NAMED = 3
+
 
 def why_none(need: Need, ranked: Sequence[Environment], everything: Sequence[Environment]) -> ModelmillError:
     """NO_ENVIRONMENT, TENSORFLOW_VERSION_IMPOSSIBLE or TENSORFLOW_NOT_NEEDED, with what would have to be there.
@@ -70,8 +73,16 @@ def _why_not_that(need: Need, wish: Wish, everything: Sequence[Environment]) -> 
         unreadable = _unreadable(need, [environment for environment in named if meets(environment, edge)])
         details["unreadable"] = unreadable
         message = f"The model cannot be read by TensorFlow {wish.text}: {_told(unreadable)}"
-    possible = f" Ask for one of {', '.join(can)}." if can else ""
-    return ModelmillError("TENSORFLOW_VERSION_IMPOSSIBLE", message + possible, details)
+    return ModelmillError("TENSORFLOW_VERSION_IMPOSSIBLE", message + _possible(can), details)
+
+
+def _possible(versions: Sequence[str]) -> str:
+    """What to ask for instead; the details have them all."""
+    if not versions:
+        return ""
+    if len(versions) <= _MOST_NAMED:
+        return f" Ask for {' or '.join(versions)}."
+    return f" Ask for one of {len(versions)} others, from {versions[0]} to {versions[-1]}."
 
 
 def _unreadable(need: Need, environments: Iterable[Environment]) -> dict[str, str]:

@@ -17,11 +17,11 @@ _COLDEST, _HOTTEST = -8, 0
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #1d2733; background: #fff; margin: 2rem auto; padding: 0 1.5rem;
-  max-width: 82rem; }
+  max-width: 110rem; }
 h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
 h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; } p { margin: .3rem 0; max-width: 60rem; } .quiet { color: #5b6875; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .6rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #e3e8ed; }
+th, td { padding: .28rem .5rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #e3e8ed; }
 th { font-weight: 600; background: #f5f7f9; } td.n, th.n { text-align: right; }
 th button { font: inherit; color: inherit; background: none; border: 0; padding: 0; cursor: pointer; }
 th button::after { content: "\\2195"; color: #9aa6b2; padding-left: .3rem; }
@@ -31,6 +31,7 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: inherit; }
 .DONE { background: #d9f2e0; color: #0d5527; } .WRONG_NUMBERS, .FAILED { background: #fde0dd; color: #8a1c12; }
 .UNCHECKED { background: #fff0cc; color: #6b4a00; }
 .other { background: #fff0cc; }
+tbody th, thead th:first-child { position: sticky; left: 0; }
 .heat td { border: 1px solid #fff; text-align: center; padding: .2rem .3rem; font-size: .8rem; min-width: 2.6rem; }
 .heat th { font-size: .8rem; padding: .2rem .35rem; border: 0; } .heat .self { background: #f0f2f4; }
 .legend span { display: inline-block; padding: .1rem .5rem; font-size: .8rem; }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
@@ -42,6 +42,10 @@ class Difference:
     max_abs: float
     of_range: float
 
+    def to_json(self) -> dict[str, Any]:
+        """This difference as a JSON object."""
+        return {"label": self.label, "max_abs_difference": self.max_abs, "of_range": self.of_range}
+
 
 @dataclass(frozen=True)
 class MatrixRow:
@@ -55,6 +59,8 @@ class MatrixRow:
     max_abs_error, of_range: the largest error of any output against the source, absolute and relative to the output's
         range; None where there is no comparison.
     differences: from the results of the other versions.
+    farthest: the largest of them, relative to the range, from a version that is done: one with wrong numbers would be
+        the farthest from all. None where no other is done.
     reason: why there is no result, or why it is not to be used, for programs; empty where it is done.
     sentence: the same for people; for a version that is done, what there is to know, such as why nothing was compared.
     """
@@ -71,6 +77,7 @@ class MatrixRow:
     max_abs_error: float | None = None
     of_range: float | None = None
     differences: tuple[Difference, ...] = ()
+    farthest: Difference | None = None
     reason: str = ""
     sentence: str = ""
 
@@ -78,11 +85,6 @@ class MatrixRow:
     def operator_count(self) -> int | None:
         """All operators together; None where they are not known."""
         return sum(self.operators.values()) if self.operators else None
-
-    @property
-    def farthest(self) -> Difference | None:
-        """The result from which this one is farthest, relative to the range; None where there is no other."""
-        return max(self.differences, key=lambda one: (one.of_range, one.max_abs), default=None)
 
     def to_json(self) -> dict[str, Any]:
         """This row as a JSON object."""
@@ -99,10 +101,8 @@ class MatrixRow:
             "cached": self.cached,
             "max_abs_error": self.max_abs_error,
             "of_range": self.of_range,
-            "differences": [
-                {"label": one.label, "max_abs_difference": one.max_abs, "of_range": one.of_range}
-                for one in self.differences
-            ],
+            "differences": [one.to_json() for one in self.differences],
+            "farthest": self.farthest.to_json() if self.farthest else None,
             "reason": self.reason,
             "sentence": self.sentence,
         }
@@ -111,6 +111,8 @@ class MatrixRow:
 def rows_of(conversion: Conversion) -> list[MatrixRow]:
     """A row for each version and target, by target in the order of the results, then by version, oldest first."""
     rows = [_row(conversion, result) for result in conversion.results]
+    done = {row.label for row in rows if row.state is State.DONE}
+    rows = [replace(row, farthest=_farthest(row, done)) for row in rows]
     rows += _left_out(conversion)
     targets = list(dict.fromkeys(row.target for row in rows))
     return sorted(rows, key=lambda row: (targets.index(row.target), version_of(row.tensorflow), row.label))
@@ -152,6 +154,11 @@ def _row(conversion: Conversion, result: conversion_pb2.Result) -> MatrixRow:
         reason=reason,
         sentence=sentence,
     )
+
+
+def _farthest(row: MatrixRow, among: Set[str]) -> Difference | None:
+    known = (one for one in row.differences if one.label in among)
+    return max(known, key=lambda one: (one.of_range, one.max_abs), default=None)
 
 
 def _state(result: conversion_pb2.Result) -> tuple[State, str, str]:

@@ -52,7 +52,7 @@ def page(text):
 def test_there_is_a_row_for_each_version(page):
     rows = page.texts("versions")
     assert [row[0] for row in rows] == ["version", "1.5.0", "1.6.0", "1.7.1", "1.9.0", "1.10.1", "2.15.1", "2.16.2"]
-    assert rows[6][1:] == ["tf-2.15", "done", "1.0 KiB", "3", "1.50", "1e-07", "5e-08", "1.9.0", "0.5", "0.25"]
+    assert rows[6][1:] == ["tf-2.15", "done", "1.0 KiB", "3", "1.50", "1e-07", "5e-08", "1.10.1", "4e-07", "2e-07"]
     assert rows[1][2] == "failed: UNSUPPORTED_OPERATION"
 
 

@@ -180,10 +180,3 @@ async def test_cancels_by_id(modelmill, model, farm):
     conversion = (await modelmill("convert", model, "--to", "tflite", "--detach")).out.strip()
     run = await modelmill("conversions", "cancel", conversion)
     assert run.out.strip() == f"{conversion} cancelled"
-
-
-async def test_tells_how_an_installation_goes(modelmill):
-    run = await modelmill("environments", "install", "base")
-    assert (run.code, run.out) == (0, "base is installed\n")
-    assert "unpacking" in run.err
-    assert (await modelmill("environments", "install", "nowhere")).err.startswith("error ENVIRONMENT_NOT_FOUND")

@@ -1,9 +1,8 @@
 """modelmill plug-in: runs models before and after a conversion, and says how far apart their outputs are."""
 
-import importlib.util
 from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl
+from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl, installed_tensorflow
 
 from modelmill_verifier.comparison import Comparison, compare
 from modelmill_verifier.contrast import contrast
@@ -91,7 +90,7 @@ def _run(
 
 def _preload() -> None:
     """Import TensorFlow with its interpreter and its Keras where the environment has them; `base` needs neither."""
-    if importlib.util.find_spec("tensorflow") is None:
+    if not installed_tensorflow.is_installed():
         return
     import tensorflow as tf
 

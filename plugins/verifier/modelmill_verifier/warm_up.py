@@ -1,7 +1,6 @@
 """A run in small: the first session of a process costs more than later ones."""
 
-import importlib.util
-
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.tensorflow_threads import use_one_thread
 
 from modelmill_verifier import sessions
@@ -9,7 +8,7 @@ from modelmill_verifier import sessions
 
 def warm_up() -> None:
     """Run one addition, where the environment has TensorFlow."""
-    if importlib.util.find_spec("tensorflow") is None:
+    if not installed_tensorflow.is_installed():
         return
     import tensorflow as tf
 

@@ -5,8 +5,9 @@ The first argument is the module of tensorflowjs that converts; what it raises i
 
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, FrozenSet, Iterator
 
+from modelmill_tfjs_exporter.prelu_order import order_additions
 from modelmill_tfjs_exporter.request import Request
 
 Entry = Dict[str, Any]
@@ -15,26 +16,28 @@ Entry = Dict[str, Any]
 def convert_with_dtype_map(converter: Any, request: Request) -> None:
     """From 2.0 on: which type for which weights is a map."""
     chosen = request.weight_quantization
-    converter.convert_tf_frozen_model(
-        str(request.graph),
-        ",".join(_tensor(output) for output in request.outputs),
-        str(request.folder),
-        quantization_dtype_map=None if chosen == "none" else {chosen: True},
-        skip_op_check=request.skip_op_check,
-        weight_shard_size_bytes=request.shard_size,
-    )
+    with _additions_ordered(converter, request):
+        converter.convert_tf_frozen_model(
+            str(request.graph),
+            ",".join(_tensor(output) for output in request.outputs),
+            str(request.folder),
+            quantization_dtype_map=None if chosen == "none" else {chosen: True},
+            skip_op_check=request.skip_op_check,
+            weight_shard_size_bytes=request.shard_size,
+        )
 
 
 def convert_with_dtype(converter: Any, request: Request) -> None:
     """1.x: one type for all weights, which are those of float32."""
-    converter.convert_tf_frozen_model(
-        str(request.graph),
-        ",".join(_tensor(output) for output in request.outputs),
-        str(request.folder),
-        quantization_dtype=_dtype(request),
-        skip_op_check=request.skip_op_check,
-        weight_shard_size_bytes=request.shard_size,
-    )
+    with _additions_ordered(converter, request):
+        converter.convert_tf_frozen_model(
+            str(request.graph),
+            ",".join(_tensor(output) for output in request.outputs),
+            str(request.folder),
+            quantization_dtype=_dtype(request),
+            skip_op_check=request.skip_op_check,
+            weight_shard_size_bytes=request.shard_size,
+        )
 
 
 def convert_with_first_model_json(converter: Any, request: Request) -> None:
@@ -49,7 +52,7 @@ def convert_with_first_model_json(converter: Any, request: Request) -> None:
         with _replaced(writer, "write_weights", in_shards):
             converter.convert_tf_frozen_model(
                 str(request.graph),
-                ",".join(sorted({output.split(":")[0] for output in request.outputs})),
+                ",".join(sorted(_nodes(request))),
                 str(request.folder),
                 quantization_dtype=_dtype(request),
                 skip_op_check=request.skip_op_check,
@@ -59,6 +62,11 @@ def convert_with_first_model_json(converter: Any, request: Request) -> None:
 def _tensor(output: str) -> str:
     """A tensor as tensorflowjs names it: without the number of the node's first output."""
     return output[:-2] if output.endswith(":0") else output
+
+
+def _nodes(request: Request) -> FrozenSet[str]:
+    """The nodes that give the outputs."""
+    return frozenset(output.split(":")[0] for output in request.outputs)
 
 
 def _dtype(request: Request) -> Any:
@@ -74,6 +82,19 @@ def _only_floats(quantize: Callable[[Entry, Any], Entry]) -> Callable[[Entry, An
         return quantize(entry, dtype) if entry["data"].dtype == "float32" else entry
 
     return quantize_floats
+
+
+@contextmanager
+def _additions_ordered(converter: Any, request: Request) -> Iterator[None]:
+    """Order additions once Grappler is through with them and before tensorflowjs looks for PReLUs."""
+    fuse = converter.fuse_prelu.fuse_ops_for_prelu
+
+    def order_and_fuse(graph: Any) -> Any:
+        order_additions(graph, _nodes(request))
+        return fuse(graph)
+
+    with _replaced(converter.fuse_prelu, "fuse_ops_for_prelu", order_and_fuse):
+        yield
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 The first argument is the module of tensorflowjs that converts; what it raises is left as it is.
 """
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, FrozenSet, Iterator
 
 from modelmill_tfjs_exporter.prelu_order import order_additions
 from modelmill_tfjs_exporter.request import Request
+from modelmill_tfjs_exporter.shared_nodes import leave_shared_nodes
 
 Entry = Dict[str, Any]
 
@@ -16,7 +17,7 @@ Entry = Dict[str, Any]
 def convert_with_dtype_map(converter: Any, request: Request) -> None:
     """From 2.0 on: which type for which weights is a map."""
     chosen = request.weight_quantization
-    with _additions_ordered(converter, request):
+    with _careful_fusions(converter, request):
         converter.convert_tf_frozen_model(
             str(request.graph),
             ",".join(_tensor(output) for output in request.outputs),
@@ -29,7 +30,7 @@ def convert_with_dtype_map(converter: Any, request: Request) -> None:
 
 def convert_with_dtype(converter: Any, request: Request) -> None:
     """1.x: one type for all weights, which are those of float32."""
-    with _additions_ordered(converter, request):
+    with _careful_fusions(converter, request):
         converter.convert_tf_frozen_model(
             str(request.graph),
             ",".join(_tensor(output) for output in request.outputs),
@@ -85,15 +86,23 @@ def _only_floats(quantize: Callable[[Entry, Any], Entry]) -> Callable[[Entry, An
 
 
 @contextmanager
-def _additions_ordered(converter: Any, request: Request) -> Iterator[None]:
-    """Order additions once Grappler is through with them and before tensorflowjs looks for PReLUs."""
-    fuse = converter.fuse_prelu.fuse_ops_for_prelu
+def _careful_fusions(converter: Any, request: Request) -> Iterator[None]:
+    """Keep tensorflowjs's own fusions, which run between those of Grappler, from what they get wrong."""
+    outputs = _nodes(request)
+    fuse_prelus = converter.fuse_prelu.fuse_ops_for_prelu
 
     def order_and_fuse(graph: Any) -> Any:
-        order_additions(graph, _nodes(request))
-        return fuse(graph)
+        order_additions(graph, outputs)
+        return fuse_prelus(graph)
 
-    with _replaced(converter.fuse_prelu, "fuse_ops_for_prelu", order_and_fuse):
+    with ExitStack() as stack:
+        stack.enter_context(_replaced(converter.fuse_prelu, "fuse_ops_for_prelu", order_and_fuse))
+        for module, name in (
+            (converter.fold_batch_norms, "fold_batch_norms"),
+            (converter.fuse_depthwise_conv2d, "fuse_depthwise_conv2d"),
+        ):
+            careful = leave_shared_nodes(getattr(module, name), outputs)
+            stack.enter_context(_replaced(module, name, careful))
         yield
 
 

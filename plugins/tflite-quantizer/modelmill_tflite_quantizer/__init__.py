@@ -25,6 +25,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 options=Conversion,
                 requires=("tensorflow>=1.15,<2.22",),
                 preference=Preference.NEWEST,
+                prefers="~=2.15.0",
             ),
         ),
         targets=(

@@ -59,6 +59,7 @@ class Draft:
         self._producer = int(facts.get("producer") or 0)
         self._reads = Readability.from_facts(facts) if facts.get("tensorflow") else None
         self._steps = list(steps)
+        self._choices: dict[object, Choice | ModelmillError] = {}
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
@@ -104,8 +105,17 @@ class Draft:
         return None
 
     def choose(self, need: Need) -> Choice:
-        """See `choose_environment`."""
-        return choose_environment(need, self.environments)
+        """See `choose_environment`. Each need is weighed once: for every version the same ones come again and again."""
+        choice = self._choices.get(need.key)
+        if choice is None:
+            try:
+                choice = choose_environment(need, self.environments)
+            except ModelmillError as error:
+                choice = error
+            self._choices[need.key] = choice
+        if isinstance(choice, ModelmillError):
+            raise ModelmillError.of(choice.failure)
+        return choice
 
     def usable(self, need: Need) -> bool:
         """Whether there is an environment for a step."""
@@ -151,7 +161,7 @@ class Draft:
             partial=partial,
         )
         for number, earlier in enumerate(self._steps):
-            if replace(earlier, id="", target=label, reason=step.reason) == step:
+            if _does_the_same(earlier, step):
                 if earlier.target != label:
                     self._steps[number] = replace(earlier, target="")
                 return earlier.id
@@ -171,6 +181,12 @@ class Draft:
         taken = {step.id for step in self._steps}
         numbered = (f"{step_id}-{number}" for number in range(2, len(taken) + 3))
         return step_id if step_id not in taken else next(other for other in numbered if other not in taken)
+
+
+def _does_the_same(one: PlannedStep, other: PlannedStep) -> bool:
+    """Whether two steps would give the same, whatever they are called and whomever they are for."""
+    mine = (one.plugin, one.edge, one.environment, one.inputs, one.options)
+    return mine == (other.plugin, other.edge, other.environment, other.inputs, other.options)
 
 
 def with_defaults(edge: Edge, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -49,6 +49,12 @@ class Need:
     maker: str = ""
     wish: Wish | None = None
     tried: tuple[Tried, ...] = ()
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for needs of one model that ask for the same."""
+        edge = (self.hop.plugin.name, self.edge.name)
+        return edge, self.reads is None, self.strips, self.maker, self.wish, self.tried, self.producer
 
     @property
     def edge(self) -> Edge:

@@ -3,7 +3,8 @@
 A version reads a graph where it knows every operation and every attribute with its value, and where the graph's own
 `versions` agree (tensorflow/core/framework/node_def_util.cc, ValidateNodeDef; versions.cc, CheckVersions;
 op.cc, CheckOpDeprecation). An attribute that came later and has its default can be dropped, and means the same then:
-a new attribute's default is what operations did before it came (tensorflow.org/guide/versions).
+a new attribute's default is what operations did before it came (tensorflow.org/guide/versions). TensorFlow from 2.5 on
+reads a node with an attribute that it does not know, and goes on as if it were not there, whatever its value.
 
     for verdict in judge(graph).values():
         print(verdict.version, verdict.reason or verdict.dropped or "as it is")
@@ -17,7 +18,7 @@ from typing import AbstractSet, Any, Dict, Iterable, Iterator, List, Optional, S
 from modelmill_worker import tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
-from modelmill_worker.op_versions_demands import UNJUDGED, Occurrences, OperationDemands, demands_of
+from modelmill_worker.op_versions_demands import UNJUDGED, OperationDemands, demands_of
 from modelmill_worker.op_versions_table import FIELDS, NO_DEFAULT, Attribute, Definition, Version, plain_value, table
 
 #: How many elements of a value a sentence shows.
@@ -30,11 +31,13 @@ class Verdict:
 
     version: the minor version, such as "1.15".
     dropped: what has to be dropped first, such as "Conv2D.explicit_paddings", sorted.
+    ignored: what the version reads and does not heed, though it has another value than its default, sorted.
     reason: why the version cannot read the graph even then, a sentence without its full stop; empty where it can.
     """
 
     version: str
     dropped: Tuple[str, ...] = ()
+    ignored: Tuple[str, ...] = ()
     reason: str = ""
 
     @property
@@ -79,25 +82,52 @@ def minor_version(version: str) -> str:
     )
 
 
-def judge(graph: GraphDef, nodes: Optional[AbstractSet[str]] = None) -> Dict[str, Verdict]:
-    """What each version can do with these nodes (None: all) and the functions that they reach; oldest version first."""
-    demands = demands_of(graph, nodes)
+def judge(
+    graph: GraphDef, nodes: Optional[AbstractSet[str]] = None, every_function: bool = False
+) -> Dict[str, Verdict]:
+    """What each version can do with these nodes (None: all) and the functions that they reach; oldest version first.
+
+    every_function: judge the functions that no node reaches as well.
+    Linear in the size of the graph, and nothing of it is kept.
+    """
+    demands = demands_of(graph, nodes, every_function)
     return {version.name: _judged(graph, demands, index) for index, version in enumerate(table().versions)}
 
 
 def drop_default_attributes(graph: GraphDef, version: str) -> Dict[str, List[str]]:
     """Drop, in place, what a minor version does not know and what has its default; functions included.
 
+    A version that ignores unknown attributes needs nothing to be dropped.
     Returns the names of the nodes by what was dropped from them, such as "Conv2D.explicit_paddings".
     """
+    dropped = drop_from_nodes(graph.node, version)
+    for function in graph.library.function:
+        for name, nodes in drop_from_nodes(function.node_def, version).items():
+            dropped.setdefault(name, []).extend(nodes)
+    return dropped
+
+
+def drop_from_nodes(nodes: Iterable[NodeDef], version: str) -> Dict[str, List[str]]:
+    """As `drop_default_attributes`, of these nodes only."""
     index = versions().index(version)
     dropped: Dict[str, List[str]] = {}
-    for group in [graph.node] + [function.node_def for function in graph.library.function]:
-        for node in group:
-            for name in _droppable(node, index):
-                del node.attr[name]
-                dropped.setdefault("{}.{}".format(node.op, name), []).append(node.name)
+    if table().versions[index].ignores_unknown_attributes:
+        return dropped
+    for node in nodes:
+        for name in _droppable(node, index):
+            del node.attr[name]
+            dropped.setdefault("{}.{}".format(node.op, name), []).append(node.name)
     return dropped
+
+
+def dropped_note(dropped: Dict[str, List[str]], version: str) -> str:
+    """A sentence for a report of what was dropped for a version; empty where nothing was."""
+    if not dropped:
+        return ""
+    counts = ["{} of {:,} node{}".format(name, len(nodes), "s"[: len(nodes) > 1]) for name, nodes in dropped.items()]
+    return "Attributes that TensorFlow {} does not know were dropped, as they have their defaults: {}.".format(
+        version, ", ".join(sorted(counts))
+    )
 
 
 def _droppable(node: NodeDef, index: int) -> List[str]:
@@ -128,6 +158,7 @@ def _judged(graph: GraphDef, demands: Dict[str, OperationDemands], index: int) -
     version = table().versions[index]
     problems = list(_version_problems(graph.versions, version, index))
     dropped: List[str] = []
+    ignored: List[str] = []
     for operation, demand in demands.items():
         definition = demand.history[index]
         if definition is None:
@@ -135,17 +166,18 @@ def _judged(graph: GraphDef, demands: Dict[str, OperationDemands], index: int) -
             continue
         problems.extend(_node_problems(operation, demand, definition, graph.versions.producer))
         for name in demand.values:
-            if name not in definition.attributes:
-                problem = _undroppable(operation, demand, name, index)
-                if problem is None:
-                    dropped.append("{}.{}".format(operation, name))
-                else:
-                    problems.append(problem)
-            else:
+            if name in definition.attributes:
                 problems.extend(_value_problems(operation, demand, name, definition.attributes[name], version))
+                continue
+            problem = _undroppable(operation, demand, name, index)
+            if not version.ignores_unknown_attributes:
+                problems.extend([problem] if problem else [])
+                dropped.append("{}.{}".format(operation, name))
+            elif problem:
+                ignored.append("{}.{}".format(operation, name))
     if problems:
         return Verdict(version.name, reason=max(problems, key=lambda problem: problem.until).sentence)
-    return Verdict(version.name, tuple(sorted(dropped)))
+    return Verdict(version.name, tuple(sorted(dropped)), tuple(sorted(ignored)))
 
 
 def _version_problems(asked: Any, version: Version, index: int) -> Iterator[_Problem]:
@@ -268,6 +300,8 @@ def _shown(value: Any, kind: str) -> str:
         return "[{}{}]".format(", ".join(_shown(item, kind[5:-1]) for item in value[:_SHOWN]), more)
     if kind == "type":
         return _type_name(value)
+    if kind == "float":
+        return "{:g}".format(value)
     if kind == "shape":
         return "of unknown rank" if value is None else str(list(value))
     return repr(value)

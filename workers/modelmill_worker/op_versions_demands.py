@@ -83,11 +83,13 @@ class _Watched:
         self.counts = sorted({name for found in inputs for name in found[1:]} | {""}) if len(inputs) > 1 else []
 
 
-def demands_of(graph: GraphDef, nodes: Optional[AbstractSet[str]] = None) -> Dict[str, OperationDemands]:
-    """How these nodes (None: all), and all of the functions that they reach, use each operation."""
+def demands_of(
+    graph: GraphDef, nodes: Optional[AbstractSet[str]] = None, every_function: bool = False
+) -> Dict[str, OperationDemands]:
+    """How these nodes (None: all), and the functions that they reach or all that there are, use each operation."""
     functions = {function.signature.name: function for function in graph.library.function}
     found: Dict[str, OperationDemands] = {}
-    waiting: List[str] = []
+    waiting: List[str] = list(functions) if every_function else []
     for node in graph.node:
         if nodes is None or node.name in nodes:
             waiting.extend(_add(found, node, node.name, functions))

@@ -3,13 +3,15 @@
 `workers/environments/op_registries` writes it: gzipped text, on each line a name, a tab and JSON, so that only what is
 asked for is parsed. The names are
 
-    *versions   for each minor version, oldest first: `version` in full, the GraphDef versions `producer`, `min_consumer` and
-                `min_producer` (tensorflow/core/public/version.h), and `types`, the numbers of the data types that it has
+    *versions   for each minor version, oldest first: `version` in full; `producer`, `min_consumer` and `min_producer`,
+                its GraphDef versions (tensorflow/core/public/version.h); `types`, the numbers of its data types;
+                `ignores_unknown_attributes`, whether it reads a node with an attribute that it does not know
     *contrib    {operation: indices of the versions that know it only once tf.contrib is loaded}
     operation   [[index of a version, definition or null], ...]: from that version on the operation is so
 
-A definition has `inputs` and `outputs` ([how many, attributes that say how many more, ...]), `attributes` (name -> `type`
-and, if any, `default`, `minimum`, `allowed`) and, if so, `stateful` and `deprecated` (the GraphDef version that ended it).
+A definition has `inputs` and `outputs` ([how many, attributes that say how many more, ...]), `attributes` (name ->
+`type` and, if any, `default`, `minimum`, `allowed`) and, if so, `stateful` and `deprecated` (the GraphDef version that
+ended it).
 """
 
 import gzip
@@ -102,7 +104,7 @@ class Definition:
 class Version:
     """A minor version of TensorFlow. `name` is such as "1.15", `full` such as "1.15.5"; see the module for the rest."""
 
-    __slots__ = ("full", "min_consumer", "min_producer", "name", "producer", "types")
+    __slots__ = ("full", "ignores_unknown_attributes", "min_consumer", "min_producer", "name", "producer", "types")
 
     def __init__(self, told: Dict[str, Any]) -> None:
         self.full: str = told["version"]
@@ -111,6 +113,7 @@ class Version:
         self.min_consumer: int = told["min_consumer"]
         self.min_producer: int = told["min_producer"]
         self.types: FrozenSet[int] = frozenset(told["types"])
+        self.ignores_unknown_attributes: bool = told["ignores_unknown_attributes"]
 
 
 class Table:

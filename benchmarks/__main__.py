@@ -3,7 +3,8 @@
     python -m benchmarks [NAME ...] [--write]
 
 Every row is a ratio measured in one run on the same inputs, the two sides taking turns, so that a noisy machine
-disturbs both alike. `--write` puts the table into docs/performance.md.
+disturbs both alike. `--write` puts the tables into docs/performance.md: one for the farm, one with a row for each
+environment, which downloads each of them anew and takes half an hour.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from benchmarks import cached, cold_start, conversion, transfer
+from benchmarks import cached, cold_start, conversion, environments, transfer
 from benchmarks.farm import Farm
 from benchmarks.row import Row, table
 
@@ -22,26 +23,39 @@ BENCHMARKS = {
     "transfer": transfer.measure,
     "cold-start": cold_start.measure,
 }
+#: In a table of their own.
+ENVIRONMENTS = "environments"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
-BEGIN, END = "<!-- table: make bench -->", "<!-- end of table -->"
+FARM_TABLE, ENVIRONMENTS_TABLE = "<!-- table: make bench -->", "<!-- table: make bench, environments -->"
+END = "<!-- end of table -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="all where none is given")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, ENVIRONMENTS], help="all where none is given")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
-    rows: list[Row] = []
+    names = options.names or [*BENCHMARKS, ENVIRONMENTS]
+    rows: dict[str, list[Row]] = {FARM_TABLE: [], ENVIRONMENTS_TABLE: []}
     with tempfile.TemporaryDirectory(prefix="modelmill-bench-") as folder, Farm(Path(folder)) as farm:
-        for name in options.names or BENCHMARKS:
+        for name in names:
             print(f"... {name}", flush=True)
-            rows += BENCHMARKS[name](farm)
-    text = f"{machine()}\n\n{table(rows)}"
-    print(text)
-    if options.write:
-        document = DOCUMENT.read_text()
-        before, after = document.split(BEGIN)[0], document.split(END)[1]
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+            if name == ENVIRONMENTS:
+                rows[ENVIRONMENTS_TABLE] += environments.measure(farm)
+            else:
+                rows[FARM_TABLE] += BENCHMARKS[name](farm)
+    for begin, measured in rows.items():
+        if measured:
+            text = f"{machine()}\n\n{table(measured)}"
+            print(text)
+            if options.write:
+                _write(begin, text)
+
+
+def _write(begin: str, text: str) -> None:
+    before, rest = DOCUMENT.read_text().split(begin)
+    after = rest.split(END, 1)[1]
+    DOCUMENT.write_text(f"{before}{begin}\n{text}\n{END}{after}")
 
 
 def machine() -> str:

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import platformdirs
 from modelmill.client import Client, Source, conversion_pb2
@@ -18,11 +18,15 @@ DEMO = PROJECT / "demo" / "model"
 
 
 class Farm:
-    """`modelmill serve` in a process of its own, with a fresh home and a shared cache of environments."""
+    """`modelmill serve` in a process of its own, with a fresh home and a shared cache of environments.
 
-    def __init__(self, folder: Path) -> None:
+    more: variables that take the place of these.
+    """
+
+    def __init__(self, folder: Path, more: Mapping[str, str] = MappingProxyType({})) -> None:
         self.folder = folder
-        self.variables = {**os.environ, "MODELMILL_CACHE": str(cache()), "MODELMILL_HOME": str(folder / "home")}
+        usual = {"MODELMILL_CACHE": str(cache()), "MODELMILL_HOME": str(folder / "home")}
+        self.variables = {**os.environ, **usual, **more}
 
     def __enter__(self) -> "Farm":
         command = [Path(sys.executable).with_name("modelmill"), "serve", "--address", "127.0.0.1:0"]

@@ -104,6 +104,7 @@ class Edge:
     preference: Preference
     cost: float
     prefers: str = ""
+    input_made_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def _edge_message(edge: Edge) -> catalog_pb2.Edge:
         preference=catalog_pb2.Edge.Preference.Value(edge.preference.value),
         cost=edge.cost,
         prefers=edge.prefers,
+        input_made_by=edge.input_made_by,
     )
 
 
@@ -132,4 +133,5 @@ def _edge_of(message: catalog_pb2.Edge) -> Edge:
         preference=Preference(catalog_pb2.Edge.Preference.Name(message.preference)),
         cost=message.cost,
         prefers=message.prefers,
+        input_made_by=message.input_made_by,
     )

@@ -81,6 +81,7 @@ def _edge(edge: Edge) -> catalog_pb2.Edge:
         preference=catalog_pb2.Edge.Preference.Value(edge.preference.name),
         cost=edge.cost,
         prefers=edge.prefers,
+        input_made_by=edge.input_made_by,
     )
 
 

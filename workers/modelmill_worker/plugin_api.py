@@ -85,6 +85,8 @@ class Edge:
         none means that the step needs no TensorFlow and runs in `base`.
     cost: routes with the smallest sum win; 1 is usual.
     prefers: the versions of TensorFlow that are better than newer ones, such as "~=2.15.0"; none where empty.
+    input_made_by: the versions of TensorFlow that may have made the model that goes in, such as "<2.16" for a
+        compiler that reads no newer operators; any where empty.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Edge:
     preference: Preference = Preference.NEWEST
     cost: float = 1.0
     prefers: str = ""
+    input_made_by: str = ""
 
 
 @dataclass(frozen=True)

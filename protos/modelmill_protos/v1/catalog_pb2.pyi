@@ -147,6 +147,7 @@ class Edge(google.protobuf.message.Message):
     PREFERENCE_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
     PREFERS_FIELD_NUMBER: builtins.int
+    INPUT_MADE_BY_FIELD_NUMBER: builtins.int
     name: builtins.str
     """A verb, unique within the plug-in."""
     role: global___Edge.Role.ValueType
@@ -164,6 +165,8 @@ class Edge(google.protobuf.message.Message):
     """Routes with the smallest sum of these win; 1 is usual."""
     prefers: builtins.str
     """The versions of TensorFlow that are better than newer ones, such as "~=2.15.0"; empty where there are none."""
+    input_made_by: builtins.str
+    """The versions of TensorFlow that may have made the model that goes in, such as "<2.16"; empty: any."""
     def __init__(
         self,
         *,
@@ -176,9 +179,10 @@ class Edge(google.protobuf.message.Message):
         preference: global___Edge.Preference.ValueType = ...,
         cost: builtins.float = ...,
         prefers: builtins.str = ...,
+        input_made_by: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["options_schema", b"options_schema"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["cost", b"cost", "inputs", b"inputs", "name", b"name", "options_schema", b"options_schema", "output", b"output", "preference", b"preference", "prefers", b"prefers", "requires", b"requires", "role", b"role"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["cost", b"cost", "input_made_by", b"input_made_by", "inputs", b"inputs", "name", b"name", "options_schema", b"options_schema", "output", b"output", "preference", b"preference", "prefers", b"prefers", "requires", b"requires", "role", b"role"]) -> None: ...
 
 global___Edge = Edge
 

@@ -22,6 +22,8 @@ class Settings:
         (MODELMILL_CACHE; default: none, and the home has its own).
     plugins: extra plug-in distributions, as project folders or wheels (MODELMILL_PLUGINS, separated like PATH).
     slots: steps that may run at once (MODELMILL_SLOTS; default: the number of cores).
+    workers: workers that may live at once, one for each environment in use; one that rests makes place for another
+        (MODELMILL_WORKERS; default: 8).
     worker_idle_seconds: how long an unused worker is kept warm (MODELMILL_WORKER_IDLE_SECONDS).
     coordinator_idle_seconds: how long an embedded coordinator outlives its last client (MODELMILL_IDLE_SECONDS).
     """
@@ -29,6 +31,7 @@ class Settings:
     home: Path
     plugins: tuple[str, ...] = ()
     slots: int = 2
+    workers: int = 8
     worker_idle_seconds: float = 300.0
     coordinator_idle_seconds: float = 600.0
     shared_cache: Path | None = None
@@ -86,6 +89,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         home=Path(home).expanduser().resolve(),
         plugins=tuple(item for item in environ.get("MODELMILL_PLUGINS", "").split(os.pathsep) if item),
         slots=int(environ.get("MODELMILL_SLOTS") or os.cpu_count() or 1),
+        workers=max(1, int(environ.get("MODELMILL_WORKERS") or 8)),
         worker_idle_seconds=float(environ.get("MODELMILL_WORKER_IDLE_SECONDS", "300")),
         coordinator_idle_seconds=float(environ.get("MODELMILL_IDLE_SECONDS", "600")),
         shared_cache=Path(cache).expanduser().resolve() if cache else None,

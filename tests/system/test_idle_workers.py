@@ -5,7 +5,7 @@ from pathlib import Path
 
 from asking import convert, specification, wait_for
 from coordinator_process import CoordinatorProcess
-from modelmill.client import Client, conversion_pb2
+from modelmill.client import Client, collect, conversion_pb2
 from step_processes import await_end
 
 SUCCEEDED = conversion_pb2.Conversion.SUCCEEDED
@@ -32,6 +32,20 @@ def test_are_kept_while_a_step_runs(coordinator_of: Callable[..., CoordinatorPro
         conversion = convert(client, frozen, spec)
     assert conversion.state == SUCCEEDED
     assert all(step.attempts == 1 for step in conversion.steps)
+
+
+def test_make_place_for_those_that_are_needed(coordinator_of: Callable[..., CoordinatorProcess], frozen: Path):
+    """A verified conversion to TFLite needs `base` and a TensorFlow at least, and here only one worker may live."""
+    coordinator = coordinator_of(MODELMILL_WORKERS="1").start()
+    most = 0
+    with Client(coordinator.address) as client:
+        created = client.begin(collect(frozen), specification("tflite"))
+        for _ in client.watch_conversion(created.id):
+            most = max(most, len(coordinator.hosts()))
+        conversion = client.get_conversion(created.id)
+    assert conversion.state == SUCCEEDED
+    assert len({step.environment for step in conversion.plan.steps}) > 1
+    assert most == 1
 
 
 def test_leave_nothing_when_the_coordinator_stops(coordinator_of: Callable[..., CoordinatorProcess], frozen: Path):

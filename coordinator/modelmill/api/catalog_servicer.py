@@ -43,8 +43,10 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServiceServicer):
     async def ListEnvironments(
         self, request: catalog_pb2.ListEnvironmentsRequest, context: Context
     ) -> catalog_pb2.ListEnvironmentsResponse:
-        environments = await self._fleet.environments()
-        return catalog_pb2.ListEnvironmentsResponse(environments=[_environment_message(item) for item in environments])
+        environments, disk_size = await asyncio.gather(self._fleet.environments(), self._fleet.disk_size())
+        return catalog_pb2.ListEnvironmentsResponse(
+            environments=[_environment_message(item) for item in environments], disk_size=disk_size
+        )
 
     async def InstallEnvironment(
         self, request: catalog_pb2.InstallEnvironmentRequest, context: Context

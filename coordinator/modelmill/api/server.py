@@ -116,7 +116,7 @@ class _Server:
             await conversions.start()
             await server.start()
             self._announce()
-            idle = asyncio.create_task(self._stop_when_idle(conversions, stop))
+            idle = asyncio.create_task(self._stop_when_idle(conversions, fleet, stop))
             await stop.wait()
             idle.cancel()
         finally:
@@ -182,13 +182,13 @@ class _Server:
             if address.startswith("unix:"):
                 Path(address.removeprefix("unix:")).unlink(missing_ok=True)
 
-    async def _stop_when_idle(self, conversions: Conversions, stop: asyncio.Event) -> None:
+    async def _stop_when_idle(self, conversions: Conversions, fleet: LocalFleet, stop: asyncio.Event) -> None:
         if not self._embedded:
             return
         limit = self._settings.coordinator_idle_seconds
         while True:
             await asyncio.sleep(min(limit, 1.0))
-            if conversions.running:
+            if conversions.running or fleet.installing:
                 self._activity.touch()
             if self._activity.idle_seconds > limit:
                 log.info("idle")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from modelmill.client.failures import error_of
 from modelmill.client.outcome import ENDED, has_ended
 from modelmill.client.patience import Patience, call
 from modelmill.client.saving import save
+from modelmill.client.side_by_side import side_by_side
 from modelmill.client.sources import Source, collect
 from modelmill.client.transfer import OnTransfer, ignore_transfer
 from modelmill.client.uploading import Uploader
@@ -172,19 +173,40 @@ class AsyncClient:
 
     async def list_environments(self) -> list[catalog_pb2.Environment]:
         """The environments, installed or not."""
+        return list((await self.survey_environments()).environments)
+
+    async def survey_environments(self) -> catalog_pb2.ListEnvironmentsResponse:
+        """The environments, and what all together take on the disk: a file that several share counts once."""
         request = catalog_pb2.ListEnvironmentsRequest()
-        response = await call(self._patience, lambda: self._catalog.ListEnvironments(request))
-        return list(response.environments)
+        return await call(self._patience, lambda: self._catalog.ListEnvironments(request))
 
     def install_environment(self, name: str) -> AsyncIterator[catalog_pb2.EnvironmentProgress]:
-        """Installs an environment; the last message carries it, or the failure."""
+        """Installs an environment; the last message carries it, or the failure.
+
+        Where the iteration is given up, so is the installation.
+        """
         request = catalog_pb2.InstallEnvironmentRequest(name=name)
         return _follow(lambda: self._catalog.InstallEnvironment(request))
 
     def check_environment(self, name: str) -> AsyncIterator[catalog_pb2.EnvironmentProgress]:
-        """Runs an installed environment's smoke test; the last message carries it, or the failure."""
+        """Runs an environment's smoke test, installing it first if need be; the last message is as in installing."""
         request = catalog_pb2.CheckEnvironmentRequest(name=name)
         return _follow(lambda: self._catalog.CheckEnvironment(request))
+
+    def install_environments(
+        self, names: Sequence[str], jobs: int
+    ) -> AsyncGenerator[tuple[str, catalog_pb2.EnvironmentProgress], None]:
+        """Installs several, at most so many at once; each message comes with the environment's name.
+
+        The last one of each carries it, or its failure, which does not stop the others.
+        """
+        return side_by_side(names, self.install_environment, jobs)
+
+    def check_environments(
+        self, names: Sequence[str], jobs: int
+    ) -> AsyncGenerator[tuple[str, catalog_pb2.EnvironmentProgress], None]:
+        """Checks several, at most so many at once; the messages are as in installing."""
+        return side_by_side(names, self.check_environment, jobs)
 
     async def remove_environment(self, name: str) -> catalog_pb2.Environment:
         """Stops an environment's workers and deletes its files."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -97,6 +97,10 @@ class Client:
         """See `AsyncClient.list_environments`."""
         return self._loop.run(self._client.list_environments())
 
+    def survey_environments(self) -> catalog_pb2.ListEnvironmentsResponse:
+        """See `AsyncClient.survey_environments`."""
+        return self._loop.run(self._client.survey_environments())
+
     def install_environment(self, name: str) -> Iterator[catalog_pb2.EnvironmentProgress]:
         """See `AsyncClient.install_environment`."""
         return self._loop.iterate(self._client.install_environment(name))
@@ -104,6 +108,18 @@ class Client:
     def check_environment(self, name: str) -> Iterator[catalog_pb2.EnvironmentProgress]:
         """See `AsyncClient.check_environment`."""
         return self._loop.iterate(self._client.check_environment(name))
+
+    def install_environments(
+        self, names: Sequence[str], jobs: int
+    ) -> Iterator[tuple[str, catalog_pb2.EnvironmentProgress]]:
+        """See `AsyncClient.install_environments`."""
+        return self._loop.iterate(self._client.install_environments(names, jobs))
+
+    def check_environments(
+        self, names: Sequence[str], jobs: int
+    ) -> Iterator[tuple[str, catalog_pb2.EnvironmentProgress]]:
+        """See `AsyncClient.check_environments`."""
+        return self._loop.iterate(self._client.check_environments(names, jobs))
 
     def remove_environment(self, name: str) -> catalog_pb2.Environment:
         """See `AsyncClient.remove_environment`."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import jsonschema
 
-from modelmill.errors import Fault, ModelmillError
+from modelmill.errors import Failure, Fault, ModelmillError
+from modelmill.fleet.locks import lock_error, pinned_tensorflow
 from modelmill.values import digest_of
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -46,6 +47,8 @@ class EnvironmentDefinition:
     variables: environment variables of its workers.
     node: the oldest major version of Node that its package.json needs; None where it has no Node packages.
     digest: SHA-256 over all that a step's result can depend on: the locks, the Python, the variables.
+    defect: why it cannot be used, where what is written in its folder is no definition; the rest is then what could
+        still be read, so that it can be shown, planned around, and named to whoever needs it.
     """
 
     name: str
@@ -58,6 +61,7 @@ class EnvironmentDefinition:
     graph_def_producer: int | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     node: int | None = None
+    defect: Failure | None = None
 
     @property
     def lock(self) -> Path:
@@ -99,14 +103,22 @@ def definitions_folder(environ: Mapping[str, str] = os.environ) -> Path:
 def load_definitions(folder: Path | None = None) -> dict[str, EnvironmentDefinition]:
     """The definitions in a folder, by name; `definitions_folder()` where none is given.
 
-    A folder within it without `environment.toml` is none. Raises ModelmillError ENVIRONMENT_DEFINITION_INVALID
-    with the file and what is wrong with it.
+    A folder within it without `environment.toml` is none. One whose files are no definition has a `defect`, with the
+    file and what is wrong with it (ENVIRONMENT_DEFINITION_INVALID); the others are unharmed.
     """
     files = sorted((folder or definitions_folder()).glob("*/environment.toml"))
     return {file.parent.name: _load(file) for file in files}
 
 
 def _load(file: Path) -> EnvironmentDefinition:
+    try:
+        return _valid(file)
+    except ModelmillError as error:
+        return _defective(file, error.failure)
+
+
+def _valid(file: Path) -> EnvironmentDefinition:
+    """Raises ModelmillError ENVIRONMENT_DEFINITION_INVALID."""
     data = _read(file)
     folder = file.parent
     variables = data.get("variables", {})
@@ -124,11 +136,40 @@ def _load(file: Path) -> EnvironmentDefinition:
     )
 
 
+def _defective(file: Path, defect: Failure) -> EnvironmentDefinition:
+    """What can still be read: above all which TensorFlow it would be, from its definition or else from its lock."""
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        data = {}
+    provides, python, summary = data.get("provides"), data.get("python"), data.get("summary")
+    if not isinstance(provides, dict) or not all(isinstance(version, str) for version in provides.values()):
+        pinned = _pinned_tensorflow(file.parent)
+        provides = {"tensorflow": pinned} if pinned else {}
+    return EnvironmentDefinition(
+        name=file.parent.name,
+        folder=file.parent,
+        summary=summary if isinstance(summary, str) else "",
+        python=python if isinstance(python, str) else "",
+        imports=(),
+        provides=provides,
+        digest=digest_of(defect.to_json()),
+        defect=defect,
+    )
+
+
+def _pinned_tensorflow(folder: Path) -> str:
+    try:
+        return pinned_tensorflow((folder / "requirements.txt").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         data = tomllib.loads(file.read_text(encoding="utf-8"))
         jsonschema.validate(data, _SCHEMA)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise _invalid(file, str(error)) from error
     except jsonschema.ValidationError as error:
         where = ".".join(str(part) for part in error.absolute_path)
@@ -140,8 +181,19 @@ def _digest(folder: Path, python: str, variables: Mapping[str, str]) -> str:
     locks = [folder / "requirements.txt", folder / "build-constraints.txt", folder / _NODE_LOCK]
     if not locks[0].exists():
         raise _invalid(locks[0], f"the file is missing; make it with `workers/environments/lock {folder.name}`")
+    for lock in locks[:2]:
+        _check_lock(lock)
     digests = {lock.name: hashlib.sha256(lock.read_bytes()).hexdigest() for lock in locks if lock.exists()}
     return digest_of({"python": python, "locks": digests, "variables": dict(variables)})
+
+
+def _check_lock(lock: Path) -> None:
+    try:
+        wrong = lock_error(lock.read_text(encoding="utf-8")) if lock.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = str(error)
+    if wrong:
+        raise _invalid(lock, f"{wrong}; make it anew with `workers/environments/lock {lock.parent.name}`")
 
 
 def _invalid(file: Path, what: str) -> ModelmillError:

@@ -39,7 +39,8 @@ def check_imports(
     result.check_space(definition.name)
     answers = [line[len(_ANSWER) :] for line in result.tail.splitlines() if line.startswith(_ANSWER)]
     if result.exit_code or not answers:
-        raise _broken(definition, f"importing {', '.join(definition.imports)} failed", result.tail)
+        said = next((line for line in reversed(result.tail.splitlines()) if line.strip()), "it said nothing")
+        raise _broken(definition, f"importing {', '.join(definition.imports)} failed ({said.strip()})", result.tail)
     told = json.loads(answers[-1])
     wrong = _contradictions(definition, told["versions"], told["producer"])
     if wrong:

@@ -7,6 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import structlog
 from modelmill.errors import Fault, ModelmillError
 from modelmill.fleet.built_folder import BuiltFolder, Hold
 from modelmill.fleet.definitions import EnvironmentDefinition
+from modelmill.fleet.disk_usage import DiskUsage, measure
 from modelmill.fleet.import_check import check_imports
 from modelmill.fleet.interpreters import Fetchable, Interpreter, Interpreters, Missing
 from modelmill.fleet.node_packages import MODULES, MODULES_VARIABLE, install_node_packages, missing_node
@@ -31,6 +33,12 @@ Progress = Callable[[str], None]
 #: The lines of uv that tell a person something; the others are lists and warnings.
 _TOLD = re.compile(r"\s*(Downloading|Building|Built|Resolved|Prepared|Installed)\b")
 _PYTHON = Path("bin") / "python"
+#: Failures of an installation that the next one is likely to meet as well.
+_LASTING = frozenset({"ENVIRONMENT_INSTALL_FAILED", "ENVIRONMENT_BROKEN"})
+#: Seconds for which such a failure makes plans go round the environment.
+_REMEMBERED_SECONDS = 600.0
+#: What uv's lines begin with that say why it failed: errors, and the causes that it draws under them.
+_REASON = re.compile(r"\s*(?:error:|[\u00d7\u2570\u251c\u2514]|Caused by:)")
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,8 @@ class Environments:
         self._tools = ToolProcesses()
         self._holds: dict[str, Hold] = {}
         self._missing: dict[str, str] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
+        self._disk = DiskUsage()
         self._guard = threading.Lock()
 
     @property
@@ -81,6 +91,8 @@ class Environments:
         Raises ModelmillError ENVIRONMENT_UNKNOWN.
         """
         definition = self._definition(name)
+        if definition.defect is not None:
+            return _environment(definition, Availability.UNAVAILABLE, reason=definition.defect.message)
         folder = self._built_folder(definition)
         record = folder.record()
         if record is not None:
@@ -90,25 +102,48 @@ class Environments:
         finding = self._interpreters.find(definition.python)
         if isinstance(finding, Missing):
             return _environment(definition, Availability.UNAVAILABLE, reason=finding.reason)
-        missing = self._missing_node(definition)
-        if missing:
+        if missing := self._missing_node(definition) or self._failed_lately(name):
             return _environment(definition, Availability.UNAVAILABLE, reason=missing)
         return _environment(definition, Availability.INSTALLABLE)
 
-    def ensure(self, name: str, progress: Progress) -> InstalledEnvironment:
+    def disk_size(self) -> int:
+        """Bytes on disk of what is installed: a file that several environments share counts once.
+
+        Takes a moment for each environment that was not looked at before, and next to none later.
+        """
+        return self._disk.together(
+            folder.path for folder in map(self._built_folder, self._definitions.values()) if folder.record() is not None
+        )
+
+    def tools(self) -> AbstractContextManager[ToolProcesses]:
+        """For an `ensure` that may have to be ended: close them, and it ends. They are closed with this one too."""
+        return self._tools.apart()
+
+    def ensure(self, name: str, progress: Progress, tools: ToolProcesses | None = None) -> InstalledEnvironment:
         """An environment, installed first if need be; it stays in use by this process until `remove` or `close`.
 
-        Another process that installs the same one is waited for. Raises ModelmillError: ENVIRONMENT_UNKNOWN;
-        ENVIRONMENT_UNAVAILABLE where there is no Python for it; ENVIRONMENT_INSTALL_FAILED or DISK_FULL with what
-        uv said; ENVIRONMENT_BROKEN where what was installed does not import; COORDINATOR_STOPPED after `close`.
+        Another process that installs the same one is waited for. One that could not be installed is tried again.
+
+        tools: what runs the installation's programs, where it is not to run to its end whatever happens.
+
+        Raises ModelmillError: ENVIRONMENT_UNKNOWN; ENVIRONMENT_DEFINITION_INVALID; ENVIRONMENT_UNAVAILABLE where there
+        is no Python for it; ENVIRONMENT_INSTALL_FAILED or DISK_FULL with what uv said; ENVIRONMENT_BROKEN where what
+        was installed does not import; COORDINATOR_STOPPED after `close`.
         """
         definition = self._definition(name)
+        if definition.defect is not None:
+            raise ModelmillError.of(definition.defect)
         folder = self._built_folder(definition)
-
-        def build(lock: int) -> Mapping[str, Any]:
-            return self._install(definition, folder.path, _prefixed(name, progress), lock)
-
-        self._keep(name, folder.ensure(build, self._waits(_prefixed(name, progress))))
+        installation = _Installation(
+            definition, folder.path, self._interpreters, tools or self._tools, self._environ, _prefixed(name, progress)
+        )
+        try:
+            self._keep(name, folder.ensure(installation.run, installation.waits))
+        except ModelmillError as error:
+            if error.reason in _LASTING:
+                self._failed[name] = (time.monotonic(), str(error))
+            raise
+        self._failed.pop(name, None)
         return InstalledEnvironment(definition, folder.path / _PYTHON)
 
     def remove(self, name: str) -> None:
@@ -135,31 +170,12 @@ class Environments:
         for name in self._definitions:
             self._let_go(name)
 
-    # The steps of an installation
-
-    def _install(
-        self, definition: EnvironmentDefinition, folder: Path, progress: Progress, lock: int
-    ) -> Mapping[str, Any]:
-        started = time.monotonic()
-        python = self._interpreter(definition, progress, lock)
-        if missing := self._missing_node(definition):
-            raise ModelmillError(
-                "ENVIRONMENT_UNAVAILABLE",
-                f"{definition.name} cannot be installed: {missing}",
-                {"environment": definition.name, "node": definition.node},
-                Fault.INFRASTRUCTURE,
-            )
-        progress(f"Installing with Python {definition.python}")
-        self._uv(definition, progress, lock, "venv", "--no-project", "--python", python, folder)
-        self._uv(definition, progress, lock, *_sync_arguments(definition, folder))
-        if definition.node is not None:
-            progress("Installing Node packages")
-            install_node_packages(self._tools, definition, folder, self._environ, lock)
-        progress("Importing " + ", ".join(definition.imports))
-        check_imports(self._tools, definition, folder / _PYTHON, lock)
-        seconds = time.monotonic() - started
-        log.info("environment installed", environment=definition.name, path=str(folder), seconds=round(seconds, 1))
-        return {"environment": definition.name, "digest": definition.digest, "disk_size": _disk_size(folder)}
+    def _failed_lately(self, name: str) -> str:
+        """Why it could not be installed a moment ago, as a sentence; empty where nobody tried, or long ago."""
+        when, why = self._failed.get(name, (0.0, ""))
+        if not why or time.monotonic() - when > _REMEMBERED_SECONDS:
+            return ""
+        return f"its installation failed a moment ago: {why}"
 
     def _missing_node(self, definition: EnvironmentDefinition) -> str:
         """Why there can be no Node packages here; empty where there can, or none are wanted. Looked up once."""
@@ -168,45 +184,6 @@ class Environments:
         if definition.name not in self._missing:
             self._missing[definition.name] = missing_node(definition.node, self._environ)
         return self._missing[definition.name]
-
-    def _interpreter(self, definition: EnvironmentDefinition, progress: Progress, lock: int) -> Path:
-        finding = self._interpreters.find(definition.python, afresh=True)
-        if isinstance(finding, Fetchable):
-            progress(f"Fetching Python {finding.version}")
-            self._uv(definition, progress, lock, "python", "install", "--no-bin", finding.version)
-            finding = self._interpreters.find(definition.python, afresh=True)
-        if isinstance(finding, Interpreter):
-            return finding.path
-        tried = finding.tried if isinstance(finding, Missing) else {}
-        reason = finding.reason if isinstance(finding, Missing) else "the Python that uv fetched does not run."
-        raise ModelmillError(
-            "ENVIRONMENT_UNAVAILABLE",
-            f"{definition.name} cannot be installed: {reason}",
-            {"environment": definition.name, "python": definition.python, "tried": dict(tried)},
-            Fault.INFRASTRUCTURE,
-        )
-
-    def _uv(self, definition: EnvironmentDefinition, progress: Progress, lock: int, *arguments: str | Path) -> None:
-        def told(line: str) -> None:
-            if _TOLD.match(line):
-                progress(line.strip())
-
-        result = self._tools.run(uv_arguments(*arguments), uv_variables(self._environ), told=told, held=lock)
-        result.check_space(definition.name)
-        if result.exit_code:
-            raise _failed(definition, result)
-
-    def _waits(self, progress: Progress) -> Callable[[], None]:
-        """Says once that another process is at work, and ends the waiting when this one is closed."""
-        told: list[str] = []
-
-        def waits() -> None:
-            self._tools.check_open()
-            if not told:
-                told.append("Waiting for another modelmill process that installs it")
-                progress(told[0])
-
-        return waits
 
     # What is in use
 
@@ -243,6 +220,76 @@ class Environments:
         return [BuiltFolder(path, str(_PYTHON)) for path in found if of_this.fullmatch(path.name) and path.is_dir()]
 
 
+class _Installation:
+    """One environment on its way into its folder."""
+
+    def __init__(
+        self,
+        definition: EnvironmentDefinition,
+        folder: Path,
+        interpreters: Interpreters,
+        tools: ToolProcesses,
+        environ: Mapping[str, str],
+        progress: Progress,
+    ) -> None:
+        self._definition = definition
+        self._folder = folder
+        self._interpreters = interpreters
+        self._tools = tools
+        self._environ = environ
+        self._progress = progress
+        self._has_waited = False
+
+    def run(self, lock: int) -> Mapping[str, Any]:
+        """Fill the folder; what is to be recorded of it. lock: a descriptor that every program keeps open."""
+        started = time.monotonic()
+        definition, folder = self._definition, self._folder
+        python = self._interpreter(lock)
+        if definition.node is not None and (missing := missing_node(definition.node, self._environ)):
+            raise _unavailable(definition, missing, {"node": definition.node})
+        self._progress(f"Installing with Python {definition.python}")
+        self._uv(lock, "venv", "--no-project", "--python", python, folder)
+        self._uv(lock, *_sync_arguments(definition, folder))
+        if definition.node is not None:
+            self._progress("Installing Node packages")
+            install_node_packages(self._tools, definition, folder, self._environ, lock)
+        self._progress("Importing " + ", ".join(definition.imports))
+        check_imports(self._tools, definition, folder / _PYTHON, lock)
+        seconds = time.monotonic() - started
+        log.info("environment installed", environment=definition.name, path=str(folder), seconds=round(seconds, 1))
+        return {"environment": definition.name, "digest": definition.digest, "disk_size": measure(folder)}
+
+    def waits(self) -> None:
+        """Says once that another process is at work, and ends the waiting when the tools are closed."""
+        self._tools.check_open()
+        if not self._has_waited:
+            self._has_waited = True
+            self._progress("Waiting for another modelmill process that installs it")
+
+    def _interpreter(self, lock: int) -> Path:
+        definition = self._definition
+        finding = self._interpreters.find(definition.python, afresh=True)
+        if isinstance(finding, Fetchable):
+            self._progress(f"Fetching Python {finding.version}")
+            self._uv(lock, "python", "install", "--no-bin", finding.version)
+            finding = self._interpreters.find(definition.python, afresh=True)
+        if isinstance(finding, Interpreter):
+            return finding.path
+        tried = finding.tried if isinstance(finding, Missing) else {}
+        reason = finding.reason if isinstance(finding, Missing) else "the Python that uv fetched does not run."
+        raise _unavailable(definition, reason, {"python": definition.python, "tried": dict(tried)})
+
+    def _uv(self, lock: int, *arguments: str | Path) -> None:
+        def told(line: str) -> None:
+            if _TOLD.match(line):
+                self._progress(line.strip())
+
+        result = self._tools.run(uv_arguments(*arguments), uv_variables(self._environ), told=told, held=lock)
+        result.check_space(self._definition.name)
+        if result.exit_code:
+            raise _failed(self._definition, result)
+
+
 def _sync_arguments(definition: EnvironmentDefinition, folder: Path) -> list[str | Path]:
     arguments: list[str | Path] = ["pip", "sync", "--strict", "--require-hashes", "--python", folder / _PYTHON]
     if definition.build_constraints is not None:
@@ -251,13 +298,31 @@ def _sync_arguments(definition: EnvironmentDefinition, folder: Path) -> list[str
 
 
 def _failed(definition: EnvironmentDefinition, result: ToolResult) -> ModelmillError:
+    why = _last_words(result.tail)
     return ModelmillError(
         "ENVIRONMENT_INSTALL_FAILED",
-        f"uv could not install {definition.name}; the log says why. Is the package index reachable? "
-        f"Then try again with `modelmill environments install {definition.name}`.",
-        {"environment": definition.name, "exit_code": result.exit_code},
+        f"uv could not install {definition.name} ({why}). Is the package index reachable? Then try again with "
+        f"`modelmill environments install {definition.name}`; else its lock, {definition.lock}, is at fault.",
+        {"environment": definition.name, "exit_code": result.exit_code, "why": why},
         Fault.INFRASTRUCTURE,
         result.tail,
+    )
+
+
+def _last_words(tail: str) -> str:
+    """Why uv failed, from what it printed: the last cause that it names."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    reasons = [line for line in lines if _REASON.match(line)]
+    words = next(iter([*reversed(reasons), *reversed(lines)]), "it said nothing")
+    return re.sub(r"^[^\w`]+", "", words).removeprefix("Caused by:").removeprefix("error:").strip().rstrip(".")
+
+
+def _unavailable(definition: EnvironmentDefinition, why: str, details: Mapping[str, Any]) -> ModelmillError:
+    return ModelmillError(
+        "ENVIRONMENT_UNAVAILABLE",
+        f"{definition.name} cannot be installed: {why}",
+        {"environment": definition.name, **details},
+        Fault.INFRASTRUCTURE,
     )
 
 
@@ -284,9 +349,3 @@ def _environment(
 
 def _prefixed(name: str, progress: Progress) -> Progress:
     return lambda message: progress(f"{name}: {message}")
-
-
-def _disk_size(folder: Path) -> int:
-    """Bytes on disk. A file that uv's cache has as well counts fully: it is what the folder needs, cache or not."""
-    files = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
-    return sum(file.lstat().st_blocks * 512 for file in files)

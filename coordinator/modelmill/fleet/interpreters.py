@@ -175,5 +175,6 @@ def _patch(python: Path) -> int:
 def _missing(version: str) -> str:
     return (
         f"there is no 64-bit x86 CPython {version} on PATH or among pyenv's versions, and uv has none to fetch: "
-        f"install it, for example with `pyenv install {version}`."
+        f"install it, for example with `pyenv install {version}`, or run modelmill in a container image "
+        "that has it."
     )

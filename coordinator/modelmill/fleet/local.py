@@ -6,16 +6,20 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
+from packaging.version import InvalidVersion, Version
 
 from modelmill.artifacts.store import ArtifactStore
 from modelmill.errors import ModelmillError
 from modelmill.fleet.code_layer import CodeLayer
+from modelmill.fleet.definitions import EnvironmentDefinition
 from modelmill.fleet.installation import Environments
+from modelmill.fleet.places import Places
 from modelmill.fleet.worker_client import StepListener
 from modelmill.fleet.worker_process import WorkerCommand, WorkerProcess
 from modelmill.settings import Settings
@@ -26,6 +30,14 @@ log = structlog.get_logger(__name__)
 
 #: Gives the folder with the workers' code, telling how it is built.
 _Code = Callable[[Callable[[str], None]], Awaitable[Path]]
+
+
+def _age(tensorflow: str | None) -> Version:
+    """Sorts by TensorFlow; first comes what has none, or one that is no version."""
+    try:
+        return Version(tensorflow or "0")
+    except InvalidVersion:
+        return Version("0")
 
 
 def _ignore(message: str) -> None:
@@ -41,12 +53,17 @@ class LocalFleet:
         self._code = code
         self._store = store
         self._slots = asyncio.Semaphore(settings.slots)
+        self._places = Places(settings.workers, self._let_one_go)
+        self._starts = asyncio.Semaphore(settings.slots)
         self._seats: dict[str, _Seat] = {}
         self._reaper: asyncio.Task[None] | None = None
         self._description: WorkerDescription | None = None
         self._describing = asyncio.Lock()
         self._code_folder: Path | None = None
         self._choosing_code = asyncio.Lock()
+        self._installing = 0
+        #: Apart from the loop's own threads, which must be free for what takes a moment.
+        self._installers = ThreadPoolExecutor(thread_name_prefix="install")
 
     @property
     def store(self) -> ArtifactStore:
@@ -68,18 +85,45 @@ class LocalFleet:
             log.error("worker could not be stopped", exc_info=error)
         await asyncio.to_thread(self._code.close)
         await asyncio.to_thread(self._environments.close)
+        self._installers.shutdown(wait=False)
 
     # Environments
 
     async def environments(self) -> list[Environment]:
-        """Every environment that is defined, and whether this machine can have it."""
-        return await asyncio.to_thread(
-            lambda: [self._environments.status(name) for name in sorted(self._environments.definitions)]
+        """Every environment that is defined, and whether this machine can have it; by TensorFlow, oldest first."""
+        found = await asyncio.to_thread(
+            lambda: [self._environments.status(name) for name in self._environments.definitions]
         )
+        return sorted(found, key=lambda environment: (_age(environment.tensorflow), environment.name))
+
+    async def disk_size(self) -> int:
+        """Bytes on disk of all installed environments together: a file that several share counts once."""
+        return await asyncio.to_thread(self._environments.disk_size)
+
+    def definition(self, name: str) -> EnvironmentDefinition:
+        """An environment as it is defined; KeyError where there is none of that name."""
+        return self._environments.definitions[name]
+
+    @property
+    def installing(self) -> bool:
+        """Whether somebody waits for an environment to be installed."""
+        return self._installing > 0
 
     async def install(self, name: str, progress: Callable[[str], None]) -> Environment:
-        """Install an environment; `progress` is called from another thread."""
-        await asyncio.to_thread(self._environments.ensure, name, progress)
+        """Install an environment; `progress` is called from another thread. Cancelled, nothing of it is left."""
+        self._installing += 1
+        try:
+            with self._environments.tools() as tools:
+                loop = asyncio.get_running_loop()
+                work = loop.run_in_executor(self._installers, self._environments.ensure, name, progress, tools)
+                try:
+                    await asyncio.shield(work)
+                except asyncio.CancelledError:
+                    tools.close()
+                    await asyncio.wait({work})  # it clears what it has begun
+                    raise
+        finally:
+            self._installing -= 1
         return await asyncio.to_thread(self._environments.status, name)
 
     async def remove(self, name: str) -> Environment:
@@ -113,14 +157,21 @@ class LocalFleet:
             raise ModelmillError(
                 "NO_ENVIRONMENT", "No environment can be had on this machine; `modelmill environments list` says why."
             )
-        plain = min(available, key=lambda environment: (environment.tensorflow is not None, len(environment.provides)))
+        plain = min(
+            available,
+            key=lambda environment: (
+                environment.tensorflow is not None,
+                environment.availability is not Availability.INSTALLED,
+                len(environment.provides),
+            ),
+        )
         return plain.name
 
     # Steps
 
     def prepare(self, environments: set[str]) -> None:
-        """Start workers of installed environments ahead of the steps that will need them."""
-        for name in environments:
+        """Start workers of installed environments ahead of the steps that will need them, as far as places are free."""
+        for name in sorted(environments)[: self._places.free]:
             self._seat(name).warm()
 
     async def run(self, order: StepOrder, listener: StepListener) -> StepResult:
@@ -150,7 +201,8 @@ class LocalFleet:
 
     def _seat(self, name: str) -> _Seat:
         if name not in self._seats:
-            self._seats[name] = _Seat(name, self._settings, self._environments, self._pinned_code)
+            start = _Start(self._settings, self._environments, self._pinned_code, self._places, self._starts)
+            self._seats[name] = _Seat(name, start)
         return self._seats[name]
 
     async def _pinned_code(self, progress: Callable[[str], None]) -> Path:
@@ -163,6 +215,14 @@ class LocalFleet:
                 self._code_folder = await asyncio.to_thread(self._code.ensure, progress)
             return self._code_folder
 
+    async def _let_one_go(self) -> bool:
+        """Stop the worker that has rested longest, if one rests."""
+        resting = [seat for seat in self._seats.values() if seat.rests]
+        if not resting:
+            return False
+        await max(resting, key=lambda seat: seat.idle_seconds).stop()
+        return True
+
     async def _let_idle_go(self) -> None:
         while True:
             await asyncio.sleep(min(self._settings.worker_idle_seconds, 5.0))
@@ -171,14 +231,59 @@ class LocalFleet:
                     await seat.stop()
 
 
-class _Seat:
-    """The place of one environment's worker: empty, or taken by one that lives."""
+@dataclass(frozen=True)
+class _Start:
+    """What it takes to start a worker.
 
-    def __init__(self, name: str, settings: Settings, environments: Environments, code: _Code) -> None:
+    starts: how many may start at once; an import of TensorFlow takes a core for seconds.
+    """
+
+    settings: Settings
+    environments: Environments
+    code: _Code
+    places: Places
+    starts: asyncio.Semaphore
+
+    def installed(self, name: str) -> bool:
+        """Whether a worker of this environment needs no installation first; looks at the disk."""
+        return self.environments.status(name).availability is Availability.INSTALLED
+
+    async def worker(self, name: str, waits: Callable[[str], None]) -> WorkerProcess:
+        """A worker that serves, in a place of its own."""
+        loop = asyncio.get_running_loop()
+
+        def progress(message: str) -> None:
+            loop.call_soon_threadsafe(waits, message)
+
+        # Before it takes a place: an installation may take minutes.
+        installed = await asyncio.to_thread(self.environments.ensure, name, progress)
+        code = await self.code(progress)
+        definition = installed.definition
+        command = WorkerCommand(
+            environment=definition.name,
+            digest=definition.digest,
+            provides=definition.provides,
+            python=installed.python,
+            code=code,
+            variables=installed.variables,
+            run=self.settings.run,
+            concurrency=self.settings.slots,
+        )
+        await self.places.take()
+        try:
+            async with self.starts:
+                return await WorkerProcess.start(command)
+        except BaseException:
+            self.places.give_back()
+            raise
+
+
+class _Seat:
+    """One environment's worker: none, or one that lives."""
+
+    def __init__(self, name: str, start: _Start) -> None:
         self._name = name
-        self._settings = settings
-        self._environments = environments
-        self._code = code
+        self._start = start
         self._worker: WorkerProcess | None = None
         self._starting = asyncio.Lock()
         self._leases = 0
@@ -186,11 +291,14 @@ class _Seat:
         self._warming: asyncio.Task[None] | None = None
 
     @property
+    def rests(self) -> bool:
+        """Whether there is a worker that nobody uses."""
+        return self._worker is not None and not self._leases
+
+    @property
     def idle_seconds(self) -> float:
         """How long nobody has used the worker; 0 where there is none or it is in use."""
-        if self._worker is None or self._leases:
-            return 0.0
-        return time.monotonic() - self._last_use
+        return time.monotonic() - self._last_use if self.rests else 0.0
 
     @asynccontextmanager
     async def lease(self, waits: Callable[[str], None]) -> AsyncIterator[WorkerProcess]:
@@ -201,6 +309,7 @@ class _Seat:
         finally:
             self._leases -= 1
             self._last_use = time.monotonic()
+            self._start.places.rests()
 
     def warm(self) -> None:
         """Start the worker in the background if its environment is installed; what goes wrong shows in the lease."""
@@ -211,8 +320,7 @@ class _Seat:
         """Stop the worker, if there is one."""
         async with self._starting:
             if self._worker is not None:
-                await self._worker.stop()
-                self._worker = None  # not before: whoever is cancelled meanwhile leaves it to the next
+                await self._end(self._worker)
 
     async def replace_if_gone(self, worker: WorkerProcess) -> None:
         """Make place for another worker where this one does not answer.
@@ -224,13 +332,16 @@ class _Seat:
         async with self._starting:
             if self._worker is worker:
                 log.warning("worker was lost", environment=self._name, pid=worker.pid)
-                await worker.stop()
-                self._worker = None
+                await self._end(worker)
+
+    async def _end(self, worker: WorkerProcess) -> None:
+        await worker.stop()
+        self._worker = None  # not before: whoever is cancelled meanwhile leaves it to the next
+        self._start.places.give_back()
 
     async def _warm(self) -> None:
         try:
-            status = await asyncio.to_thread(self._environments.status, self._name)
-            if status.availability is Availability.INSTALLED:
+            if await asyncio.to_thread(self._start.installed, self._name):
                 with suppress(ModelmillError):
                     async with self.lease(_ignore):
                         pass
@@ -241,29 +352,7 @@ class _Seat:
         async with self._starting:
             if self._worker is not None and not self._worker.alive:
                 log.warning("worker was lost", environment=self._name, pid=self._worker.pid)
-                await self._worker.stop()
-                self._worker = None
+                await self._end(self._worker)
             if self._worker is None:
-                self._worker = await self._start(waits)
+                self._worker = await self._start.worker(self._name, waits)
             return self._worker
-
-    async def _start(self, waits: Callable[[str], None]) -> WorkerProcess:
-        loop = asyncio.get_running_loop()
-
-        def progress(message: str) -> None:
-            loop.call_soon_threadsafe(waits, message)
-
-        installed = await asyncio.to_thread(self._environments.ensure, self._name, progress)
-        code = await self._code(progress)
-        definition = installed.definition
-        command = WorkerCommand(
-            environment=definition.name,
-            digest=definition.digest,
-            provides=definition.provides,
-            python=installed.python,
-            code=code,
-            variables=installed.variables,
-            run=self._settings.run,
-            concurrency=self._settings.slots,
-        )
-        return await WorkerProcess.start(command)

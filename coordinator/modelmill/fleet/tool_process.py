@@ -7,8 +7,8 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +33,30 @@ class ToolResult:
 
 
 class ToolProcesses:
-    """Runs programs one call each, from any thread; `close` ends those that run, with their children."""
+    """Runs programs one call each, from any thread; `close` ends those that run, with their children.
+
+    What is `apart` of others can be closed by itself, and is closed with them.
+    """
 
     def __init__(self) -> None:
         self._running: set[int] = set()
+        self._apart: set[ToolProcesses] = set()
         self._guard = threading.Lock()
         self._closed = False
+
+    @contextmanager
+    def apart(self) -> Iterator[ToolProcesses]:
+        """Others of the same kind, closed with these or when the block ends."""
+        others = ToolProcesses()
+        with self._guard:
+            self.check_open()
+            self._apart.add(others)
+        try:
+            yield others
+        finally:
+            with self._guard:
+                self._apart.discard(others)
+            others.close()
 
     def check_open(self) -> None:
         """Raises ModelmillError COORDINATOR_STOPPED after `close`."""
@@ -95,6 +113,8 @@ class ToolProcesses:
             self._closed = True
             for group in self._running:
                 _kill(group)
+            for others in self._apart:
+                others.close()
 
 
 def _follow(process: subprocess.Popen[str], told: Callable[[str], None] | None) -> str:

@@ -19,7 +19,11 @@ A = "1"
 """
 
 
-def define(folder, name="one", text=GOOD, lock="grpcio==1.0\n"):
+HASH = "    --hash=sha256:" + 64 * "0" + "\n"
+LOCK = "--only-binary :all:\n\ngrpcio==1.0 \\\n" + HASH
+
+
+def define(folder, name="one", text=GOOD, lock=LOCK):
     (folder / name).mkdir(exist_ok=True)
     (folder / name / "environment.toml").write_text(text)
     if lock is not None:
@@ -34,6 +38,7 @@ def test_reads_a_definition(tmp_path):
     assert definition.provides == {"tensorflow": "2.15.1"}
     assert definition.variables == {"A": "1"}
     assert definition.graph_def_producer is None
+    assert definition.defect is None
     assert definition.lock == tmp_path / "one" / "requirements.txt"
     assert definition.build_constraints is None
 
@@ -49,25 +54,57 @@ def test_reads_a_definition(tmp_path):
     ],
 )
 def test_says_which_file_is_wrong_and_how(tmp_path, text, said):
-    with pytest.raises(ModelmillError) as caught:
-        load_definitions(define(tmp_path, text=text))
-    assert caught.value.reason == "ENVIRONMENT_DEFINITION_INVALID"
-    assert said in str(caught.value)
-    assert str(tmp_path / "one" / "environment.toml") in str(caught.value)
+    defect = load_definitions(define(tmp_path, text=text))["one"].defect
+    assert defect.reason == "ENVIRONMENT_DEFINITION_INVALID"
+    assert said in defect.message
+    assert str(tmp_path / "one" / "environment.toml") in defect.message
+
+
+@pytest.mark.parametrize(
+    ("lock", "said"),
+    [
+        ("grpcio==1.0\n", "line 1 is neither an option nor a package pinned with hashes: 'grpcio==1.0'"),
+        ("# ours\n\ngrpcio>=1.0 \\\n" + HASH, "line 3 is neither"),
+        (LOCK + "six==1.0 \\\n    --hash=sha256:0123\n", "line 5 is neither"),
+        (LOCK + "<html>not found</html>\n", "line 5 is neither"),
+        (LOCK + "six==1.0 \\\n", "line 5 is neither"),
+        (b"\xff\xfe\x00", "can't decode byte"),
+    ],
+)
+def test_a_lock_that_is_none_makes_no_definition(tmp_path, lock, said):
+    define(tmp_path, lock=None)
+    file = tmp_path / "one" / "requirements.txt"
+    file.write_bytes(lock if isinstance(lock, bytes) else lock.encode())
+    definition = load_definitions(tmp_path)["one"]
+    assert definition.defect.reason == "ENVIRONMENT_DEFINITION_INVALID"
+    assert f"{file} cannot be used" in definition.defect.message
+    assert said in definition.defect.message
+    assert "workers/environments/lock one" in definition.defect.message
+    assert definition.provides == {"tensorflow": "2.15.1"}
 
 
 def test_names_the_command_that_makes_a_missing_lock(tmp_path):
-    with pytest.raises(ModelmillError, match="workers/environments/lock one"):
-        load_definitions(define(tmp_path, lock=None))
+    defect = load_definitions(define(tmp_path, lock=None))["one"].defect
+    assert "workers/environments/lock one" in defect.message
+
+
+def test_a_defect_of_one_leaves_the_others_whole(tmp_path):
+    define(tmp_path, "good")
+    pin = "tensorflow-cpu==2.4.4 \\\n" + HASH
+    define(tmp_path, "bad", text="summary = ", lock=LOCK + pin)
+    definitions = load_definitions(tmp_path)
+    assert definitions["good"].defect is None
+    assert definitions["bad"].defect is not None
+    assert definitions["bad"].provides == {"tensorflow": "2.4.4"}
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda folder: define(folder, lock="grpcio==2.0\n"),
+        lambda folder: define(folder, lock=LOCK.replace("1.0", "2.0")),
         lambda folder: define(folder, text=GOOD.replace("3.11", "3.12")),
         lambda folder: define(folder, text=GOOD.replace('A = "1"', 'A = "2"')),
-        lambda folder: (folder / "one" / "build-constraints.txt").write_text("setuptools==1\n"),
+        lambda folder: (folder / "one" / "build-constraints.txt").write_text("setuptools==1 \\\n" + HASH),
     ],
 )
 def test_the_digest_changes_with_what_results_depend_on(tmp_path, change):
@@ -104,6 +141,7 @@ def requirements(file: Path) -> list[Requirement]:
 
 
 def test_has_the_environments_of_the_demo():
+    assert not [definition.defect for definition in OURS.values() if definition.defect]
     assert {"base", "tf-1.15", "tf-2.15", "tfjs-4"} <= set(OURS)
 
 
@@ -118,7 +156,9 @@ def test_our_locks_hash_every_package_and_name_no_host(name):
         for entry in entries:
             assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry), entry
         options = {line for line in text.splitlines() if line.startswith("--")}
-        assert options <= {"--only-binary :all:", "--no-binary gast"}
+        wanted = OURS[name].folder / "requirements.in"
+        from_source = {line for line in wanted.read_text().splitlines() if line.startswith("--no-binary")}
+        assert options <= {"--only-binary :all:"} | from_source
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -80,8 +80,64 @@ def test_says_what_uv_said_when_it_fails(environments, uv_is, tmp_path):
     error = refusal(some)
     assert error.reason == "ENVIRONMENT_INSTALL_FAILED"
     assert "the index is on fire" in error.failure.log_tail
-    assert error.failure.details == {"environment": "one", "exit_code": 2}
+    assert error.failure.details == {"environment": "one", "exit_code": 2, "why": "the index is on fire"}
+    assert "uv could not install one (the index is on fire)" in str(error)
     assert [path.suffix for path in (tmp_path / "home" / "environments").iterdir()] == [".lock"]
+
+
+def test_one_that_failed_is_planned_round_for_a_while_and_can_be_tried_again(environments, uv_is, monkeypatch):
+    uv_is('echo "error: the index is on fire" >&2; exit 2\n')
+    some = environments()
+    refusal(some)
+    status = some.status("one")
+    assert status.availability is Availability.UNAVAILABLE
+    assert "failed a moment ago: uv could not install one (the index is on fire)" in status.unavailable_reason
+
+    uv_is(UV_OF_EMPTY_ENVIRONMENTS)
+    some.ensure("one", lambda message: None)
+    assert some.status("one").availability is Availability.INSTALLED
+
+    uv_is("exit 2\n")
+    other = environments(lock="# another\n")
+    refusal(other)
+    monkeypatch.setattr("modelmill.fleet.installation._REMEMBERED_SECONDS", -1.0)
+    assert other.status("one").availability is Availability.INSTALLABLE
+
+
+def test_an_invalid_definition_is_shown_and_refused(environments, tmp_path):
+    environments()
+    (tmp_path / "definitions" / "one" / "environment.toml").write_text("summary = ")
+    some = Environments(Settings(home=tmp_path / "home"), load_definitions(tmp_path / "definitions"))
+    status = some.status("one")
+    assert status.availability is Availability.UNAVAILABLE
+    assert "environment.toml cannot be used" in status.unavailable_reason
+    with pytest.raises(ModelmillError) as caught:
+        some.ensure("one", print)
+    assert caught.value.reason == "ENVIRONMENT_DEFINITION_INVALID"
+
+
+def test_an_installation_ends_when_its_tools_are_closed(environments, uv_is, tmp_path, wait_until):
+    uv_is(f"mkdir -p {tmp_path}/home/environments; touch {tmp_path / 'begun'}; sleep 1000\n")
+    some = environments()
+    caught: list[ModelmillError] = []
+
+    def install() -> None:
+        try:
+            some.ensure("one", lambda message: None, tools)
+        except ModelmillError as error:
+            caught.append(error)
+
+    with some.tools() as tools:
+        thread = threading.Thread(target=install)
+        thread.start()
+        wait_until((tmp_path / "begun").exists)
+    thread.join(60)
+    assert not thread.is_alive()
+    assert len(caught) == 1
+    assert some.status("one").availability is Availability.INSTALLABLE
+    uv_is(UV_OF_EMPTY_ENVIRONMENTS)
+    some.ensure("one", lambda message: None)  # the others are still open
+    assert some.disk_size() == some.status("one").disk_size
 
 
 def test_names_a_full_disk(environments, uv_is):

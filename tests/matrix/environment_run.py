@@ -55,7 +55,8 @@ def run_models(run: EnvironmentRun, models: Sequence[tuple[Path, Path, Path]], f
     jobs = folder / "jobs.json"
     keys = ("model", "images", "outputs")
     jobs.write_text(json.dumps([dict(zip(keys, map(str, model), strict=True)) for model in models]))
-    return run.program("run_tflite.py", jobs).stderr
+    done = run.program("run_tflite.py", jobs)
+    return f"exit code {done.returncode}: {done.stderr}"
 
 
 def bytes_on_disk(*folders: Path) -> int:

@@ -1,12 +1,12 @@
 """What a run of the matrix found out about each environment: a JSON file for each, from which the page is made."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "build" / "matrix"
+_NOTES = FOLDER / "seeds" / "notes.json"
 
 
 @dataclass
@@ -63,5 +63,14 @@ def read(name: str) -> Record | None:
     return Record(**data, outcomes=outcomes)
 
 
-def read_all(names: Iterator[str]) -> dict[str, Record | None]:
-    return {name: read(name) for name in names}
+def note(subject: str, **facts: object) -> None:
+    """Keep what a test of the seeds measured, beside what was kept of the same subject before."""
+    _NOTES.parent.mkdir(parents=True, exist_ok=True)
+    notes = read_notes()
+    notes.setdefault(subject, {}).update(facts)
+    _NOTES.write_text(json.dumps(notes, indent=1) + "\n")
+
+
+def read_notes() -> dict[str, dict[str, object]]:
+    """What the tests of the seeds measured, by subject."""
+    return json.loads(_NOTES.read_text()) if _NOTES.exists() else {}

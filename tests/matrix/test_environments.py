@@ -164,9 +164,7 @@ def error_of(outputs: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> f
 
 
 @pytest.fixture(scope="module")
-def matrix(
-    farm: Client, install: Callable[[str], EnvironmentRun], tmp_path_factory: pytest.TempPathFactory
-) -> Matrix:
+def matrix(farm: Client, install: Callable[[str], EnvironmentRun], tmp_path_factory: pytest.TempPathFactory) -> Matrix:
     return Matrix(farm, install, tmp_path_factory.mktemp("matrix"))
 
 

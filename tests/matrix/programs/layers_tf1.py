@@ -2,7 +2,11 @@
 
 import tensorflow as tf
 
-v1 = tf if tf.__version__.startswith(("1.5.", "1.6.", "1.7.", "1.8.", "1.9.", "1.10.", "1.11.", "1.12.")) else tf.compat.v1
+v1 = (
+    tf
+    if tf.__version__.startswith(("1.5.", "1.6.", "1.7.", "1.8.", "1.9.", "1.10.", "1.11.", "1.12."))
+    else tf.compat.v1
+)
 
 
 def convolution(images, filters, name):

@@ -1,7 +1,8 @@
 """Runs .tflite files in this TensorFlow's interpreter: `run_tflite.py JOBS.json`, in an environment's Python.
 
 Shares no code with modelmill. A job is {"model": file, "images": .npz with `images`, "outputs": .npz to write}; images
-are given one at a time, because early converters fix the batch at 1. Outputs are written under their tensors' names.
+are given one at a time, because early converters fix the batch at 1. Outputs are written under their tensors' names;
+what is quantised is given and written in real units.
 Without jobs it only says whether there is an interpreter.
 """
 
@@ -26,13 +27,30 @@ def run(model, images):
     interpreter = interpreter_class()(model_path=model)
     interpreter.allocate_tensors()
     (given,) = interpreter.get_input_details()
-    outputs = {detail["name"]: (detail["index"], []) for detail in interpreter.get_output_details()}
+    outputs = {detail["name"]: (detail, []) for detail in interpreter.get_output_details()}
     for image in images:
-        interpreter.set_tensor(given["index"], image[np.newaxis])
+        interpreter.set_tensor(given["index"], quantised(image[np.newaxis], given))
         interpreter.invoke()
-        for index, values in outputs.values():
-            values.append(interpreter.get_tensor(index))
+        for detail, values in outputs.values():
+            values.append(real(interpreter.get_tensor(detail["index"]), detail))
     return {name: np.concatenate(values) for name, (_, values) in outputs.items()}
+
+
+def quantised(values, detail):
+    """Real values as a tensor takes them."""
+    if detail["dtype"] == np.float32:
+        return values
+    scale, zero = detail["quantization"]
+    limits = np.iinfo(detail["dtype"])
+    return np.clip(np.round(values / scale + zero), limits.min, limits.max).astype(detail["dtype"])
+
+
+def real(values, detail):
+    """The inverse of `quantised`, as far as there is one."""
+    if detail["dtype"] == np.float32:
+        return values
+    scale, zero = detail["quantization"]
+    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
 interpreter_class()

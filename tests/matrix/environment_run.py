@@ -39,6 +39,7 @@ class EnvironmentRun:
             text=True,
             errors="replace",
             timeout=600,
+            check=False,
         )
 
 
@@ -65,6 +66,6 @@ def bytes_on_disk(*folders: Path) -> int:
     for folder in folders:
         for parent, _, names in os.walk(folder):
             for name in names:
-                status = os.lstat(os.path.join(parent, name))
+                status = Path(parent, name).lstat()
                 seen[status.st_dev, status.st_ino] = status.st_blocks * 512
     return sum(seen.values())

@@ -1,8 +1,8 @@
 """The net as a TensorFlow 1 graph: trained in a session, saved as checkpoint, graph and SavedModel.
 
-In TensorFlow 2 the same through `tf.compat.v1`. As TensorFlow 1 code does it, the net is built twice: once to be trained,
-once to be used, which is the graph that is written; the checkpoint brings the weights from one to the other, and holds
-what the optimiser remembers besides.
+In TensorFlow 2 the same through `tf.compat.v1`. As TensorFlow 1 code does it, the net is built twice: once to be
+trained, once to be used, which is the graph that is written; the checkpoint brings the weights from one to the other,
+and holds what the optimiser remembers besides.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Every environment: a net trained and saved in it, converted in it by the farm, and right by its own session's word.
 
-The witness is not the farm: `golden.npz` holds what the version's own TensorFlow computed from the model before it saved
-it, and the .tflite is run by a program that shares no code with the farm, in the version's own interpreter where it has
-one and else in that of the nearest newer version that has. What is found is written down for docs/environments.md.
+The witness is not the farm: `golden.npz` holds what the version's own TensorFlow computed from the model before it
+saved it, and the .tflite is run by a program that shares no code with the farm, in the version's own interpreter where
+it has one and else in that of the nearest newer version that has. What is found is written down for docs/environments.md.
 """
 
 import json

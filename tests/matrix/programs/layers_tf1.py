@@ -2,11 +2,8 @@
 
 import tensorflow as tf
 
-v1 = (
-    tf
-    if tf.__version__.startswith(("1.5.", "1.6.", "1.7.", "1.8.", "1.9.", "1.10.", "1.11.", "1.12."))
-    else tf.compat.v1
-)
+#: Every name of TensorFlow 1; `tf.compat.v1` has them all from 1.13 on.
+v1 = tf if int(tf.__version__.split(".")[1]) < 13 else tf.compat.v1
 
 
 def convolution(images, filters, name):

@@ -1,9 +1,9 @@
 """Trains a net for uint8 with `tf.contrib.quantize`: `train_quantised.py FOLDER OUTPUT`, in TensorFlow 1.12 to 1.15.
 
-OUTPUT "scores" is a classifier's: a matrix product, then a softmax. OUTPUT "offsets" is a regression net whose output is a
-Relu6 itself, which TensorFlow leaves without a range. FOLDER gets `model.ckpt`, `graph.pb` and `golden.npz`: images that
-the net has not seen, the answers of this TensorFlow's session with the rounding that training made up (FakeQuant), and
-what would be right (`classes` or `offsets`).
+OUTPUT "scores" is a classifier's: a convolution, then a softmax. OUTPUT "offsets" is a regression net whose output is
+a Relu6 itself, which TensorFlow leaves without a range. FOLDER gets `model.ckpt`, `graph.pb` and `golden.npz`: images
+that the net has not seen, the answers of this TensorFlow's session with the rounding that training made up (FakeQuant),
+and what would be right (`classes` or `offsets`).
 """
 
 import os

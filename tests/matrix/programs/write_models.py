@@ -1,8 +1,8 @@
 """Writes the net in every form that this TensorFlow saves: `write_models.py FOLDER`, in an environment's Python.
 
 FOLDER gets a folder for each form, with the model and `golden.npz`: images and what this very TensorFlow made of them
-(`scores`, `offsets`) before the model was saved. `written.json` says, form by form, null or why it could not be written.
-Each form is written in a process of its own, so that none finds what another left in TensorFlow's global state.
+(`scores`, `offsets`) before the model was saved. `written.json` says, form by form, null or why it could not be
+written. Each form is written in a process of its own, so that none finds what another left in TensorFlow's global state.
 """
 
 import json
@@ -55,7 +55,7 @@ def write_apart(form, folder):
     """None, or why the form could not be written: the last line that was said."""
     os.makedirs(folder)
     command = [sys.executable, os.path.abspath(__file__), folder, form]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     lines = run.stdout.decode("utf-8", "replace").strip().splitlines()
     return None if run.returncode == 0 else (lines or ["it ended with {}".format(run.returncode)])[-1]
 

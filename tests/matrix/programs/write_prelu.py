@@ -1,8 +1,8 @@
 """Writes a net with a PReLU as TensorFlow 1 code often spells it: `write_prelu.py FOLDER RANK`, in TensorFlow 1.
 
-The operations are neg, relu, mul, neg, add: `relu(x) + neg(alpha * relu(neg(x)))`. The input is `images` [1, 12, 12, 3],
-the output `answers`. Weights are seeded constants; RANK is that of alpha, 1 for [8] and 3 for [1, 1, 8]. FOLDER gets
-`graph.pb` and `golden.npz`: images, and the answers of this TensorFlow's session.
+The operations are neg, relu, mul, neg, add: `relu(x) + neg(alpha * relu(neg(x)))`. The input is `images`
+[1, 12, 12, 3], the output `answers`. Weights are seeded constants; RANK is that of alpha, 1 for [8] and 3 for
+[1, 1, 8]. FOLDER gets `graph.pb` and `golden.npz`: images, and the answers of this TensorFlow's session.
 """
 
 import os

@@ -2,7 +2,7 @@
 
 The witness is not the farm: `golden.npz` holds what the version's own TensorFlow computed from the model before it
 saved it, and the .tflite is run by a program that shares no code with the farm, in the version's own interpreter where
-it has one and else in that of the nearest newer version that has. What is found is written down for docs/environments.md.
+it has one and else in that of the nearest newer version that has. What is found is kept for docs/environments.md.
 """
 
 import json
@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import json_format
+from matrix import records
 from matrix.conftest import DEFINITIONS
 from matrix.conversions import FORMS, TFJS, TFLITE, Asked
 from matrix.environment_run import EnvironmentRun, bytes_on_disk, interpreter_of, run_models
 from matrix.records import Outcome, Record
-from modelmill.client import Client, conversion_pb2
+from modelmill.client import Client, catalog_pb2, conversion_pb2
 from modelmill.errors import ModelmillError
 from modelmill.fleet.definitions import EnvironmentDefinition
 from packaging.version import Version
@@ -213,3 +214,13 @@ def test_imports_what_it_is_for(matrix: Matrix, name: str) -> None:
     record.write()
 
     assert record.import_seconds > 0
+
+
+def test_a_file_that_several_environments_have_is_on_disk_once(farm: Client) -> None:
+    folders = [Path(one.path) for one in farm.list_environments() if one.state == catalog_pb2.Environment.INSTALLED]
+    assert len(folders) >= 2
+
+    together = bytes_on_disk(*folders)
+
+    assert together < sum(bytes_on_disk(folder) for folder in folders)
+    records.note("disk", environments=len(folders), together_bytes=together)

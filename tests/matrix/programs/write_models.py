@@ -2,7 +2,7 @@
 
 FOLDER gets a folder for each form, with the model and `golden.npz`: images and what this very TensorFlow made of them
 (`scores`, `offsets`) before the model was saved. `written.json` says, form by form, null or why it could not be
-written. Each form is written in a process of its own, so that none finds what another left in TensorFlow's global state.
+written. Each form is written in a process of its own, so that none finds what another left in TensorFlow.
 """
 
 import json

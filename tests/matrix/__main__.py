@@ -1,7 +1,7 @@
 """Make docs/environments.md of what `make test-matrix` found out: `make docs-environments`.
 
-Fails where an environment has no record, or one without a conversion that its version can be asked for: then there would
-be a row without a reason.
+Fails where an environment has no record, or one without a conversion that its version can be asked for: then there
+would be a row without a reason.
 """
 
 import os
@@ -66,8 +66,8 @@ def _disk(found: list[Record]) -> str:
     if together is None:
         return ""
     return (
-        f"All environments together take {float(str(together)) / 1e9:.1f} GB; counted one by one, {apart / 1e9:.1f} GB: "
-        "a file that several of them have lies on the disk once."
+        f"All environments together take {float(str(together)) / 1e9:.1f} GB; counted one by one, "
+        f"{apart / 1e9:.1f} GB: a file that several of them have lies on the disk once."
     )
 
 

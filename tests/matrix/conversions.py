@@ -42,6 +42,8 @@ class Asked:
         return next((reason for versions, reason in self.refused.items() if version in SpecifierSet(versions)), "")
 
 
+_NO_SUCH_CONVERTER = "CONVERTER_NOT_AVAILABLE"
+
 TFLITE = (
     Asked("checkpoint + graph.pb", "checkpoint", ("model.ckpt", "graph.pb")),
     Asked("checkpoint + graph.pbtxt", "checkpoint", ("model.ckpt", "graph.pbtxt")),
@@ -50,8 +52,14 @@ TFLITE = (
     Asked("SavedModel of Keras", "keras_saved_model", ("model",)),
     Asked("Keras .h5", "keras_h5", ("model.h5",)),
     Asked("Keras .keras", "keras_v3", ("model.keras",)),
-    Asked("TOCO", "checkpoint", ("model.ckpt", "graph.pb"), {"converter": "toco"}),
-    Asked("MLIR", "checkpoint", ("model.ckpt", "graph.pb"), {"converter": "mlir"}),
+    Asked("TOCO", "checkpoint", ("model.ckpt", "graph.pb"), {"converter": "toco"}, {">=2.18": _NO_SUCH_CONVERTER}),
+    Asked(
+        "MLIR",
+        "checkpoint",
+        ("model.ckpt", "graph.pb"),
+        {"converter": "mlir"},
+        {"<1.15": _NO_SUCH_CONVERTER, "==2.0.*": _NO_SUCH_CONVERTER},
+    ),
 )
 
 TFJS = (Asked("checkpoint + graph.pb", "checkpoint", ("model.ckpt", "graph.pb")),)

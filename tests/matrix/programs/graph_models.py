@@ -56,8 +56,8 @@ def _net(images, training):
     x = layers.normalisation(layers.convolution(images, 8, "first"), training, "normal")
     with v1.variable_scope("prelu"):
         alpha = v1.get_variable("alpha", [8], initializer=v1.constant_initializer(0.25))
-    # The spelling of PReLU that every converter takes as it is; the one that TensorFlow 1.9 gets wrong has a test.
-    x = layers.pooled(tf.maximum(x, 0.0) + alpha * tf.minimum(x, 0.0))
+    # PReLU of the operators that even TensorFlow 1.5 has in TFLite: it has neither negation nor minimum.
+    x = layers.pooled(alpha * x + (1.0 - alpha) * tf.nn.relu(x))
     x = layers.pooled(tf.nn.relu6(layers.convolution(x, 12, "second")))
     x = tf.nn.relu(layers.product(tf.reshape(x, [-1, 3 * 3 * 12]), 16, "hidden"))
     return layers.product(x, task.CLASSES, "classes"), layers.product(x, task.OFFSETS, "shift")

@@ -38,7 +38,7 @@ class Net(tf.Module):
             self.mean.assign(0.9 * self.mean + 0.1 * mean)
             self.variance.assign(0.9 * self.variance + 0.1 * variance)
         x = tf.nn.batch_normalization(x, mean, variance, self.beta, self.gamma, 1e-3)
-        x = tf.nn.max_pool2d(tf.maximum(x, 0.0) + self.alpha * tf.minimum(x, 0.0), 2, 2, "VALID")
+        x = tf.nn.max_pool2d(self.alpha * x + (1.0 - self.alpha) * tf.nn.relu(x), 2, 2, "VALID")
         x = tf.nn.relu6(tf.nn.bias_add(tf.nn.conv2d(x, self.second, 1, "SAME"), self.second_bias))
         x = tf.reshape(tf.nn.max_pool2d(x, 2, 2, "VALID"), [-1, 3 * 3 * 12])
         x = tf.nn.relu(x @ self.hidden + self.hidden_bias)

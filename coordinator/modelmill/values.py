@@ -91,6 +91,14 @@ class Preference(enum.Enum):
     MAKER = "MAKER"
 
 
+class Direction(enum.Enum):
+    """In which versions of TensorFlow a failed step may succeed, seen from the one in which it failed."""
+
+    NEWER = "NEWER"
+    OLDER = "OLDER"
+    ANY = "ANY"
+
+
 @dataclass(frozen=True)
 class Edge:
     """One thing that a plug-in can do. `inputs` maps names to kinds, where "*" takes any."""

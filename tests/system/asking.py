@@ -83,7 +83,9 @@ def assert_whole(events: list[Event]) -> None:
     assert [event.sequence for event in events] == list(range(1, len(events) + 1))
     states = [event.state_change.state for event in events if event.HasField("state_change")]
     assert states == sorted(set(states)), "a state was told twice, or after a later one"
-    assert sum(event.HasField("planned") for event in events) == 1
+    plans = [[step.id for step in event.planned.steps] for event in events if event.HasField("planned")]
+    assert plans, "no plan was told"
+    assert all(later[: len(plan)] == plan for plan, later in itertools.pairwise(plans)), "a plan lost steps"
     ended = [
         event.step_change.id
         for event in events

@@ -36,5 +36,6 @@ def test_plans_round_an_environment_whose_python_is_missing(bare_machine, checkp
     assert "Python 3.7" in states["tf-1.15"].unavailable_reason
     assert "pyenv" in states["tf-1.15"].unavailable_reason
     environments = {step.id: step.environment for step in plan.steps}
-    assert environments["freeze"] == environments["reference"] == "tf-2.15"
+    assert environments["freeze"] == environments["reference"]
+    assert environments["freeze"].startswith("tf-2."), "the oldest whose Python uv can fetch, or that runs this"
     assert any("tf-1.15" in note and "Python 3.7" in note for note in plan.notes)

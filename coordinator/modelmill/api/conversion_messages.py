@@ -14,7 +14,7 @@ from modelmill_protos.v1 import conversion_pb2
 from modelmill.conversions import Conversion, Event, EventKind, StepRecord
 from modelmill.conversions.results import Result, Verification
 from modelmill.errors import Failure, ModelmillError
-from modelmill.planning import ConversionSpec, Plan, TargetRequest, VerificationRequest
+from modelmill.planning import VERSION_RETRIES, ConversionSpec, Plan, TargetRequest, VerificationRequest
 from modelmill.values import StepLimits
 from modelmill.wire import artifact_message, artifact_of, failure_message, struct_of, value_of
 
@@ -24,7 +24,7 @@ def spec_of(message: conversion_pb2.ConversionSpec) -> ConversionSpec:
     conversion_deadline = message.limits.conversion_deadline.ToTimedelta().total_seconds()
     return ConversionSpec(
         source=artifact_of(message.source),
-        targets=tuple(TargetRequest(target.name, value_of(target.options)) for target in message.targets),
+        targets=tuple(_target_request_of(target) for target in message.targets),
         plugin_options={name: value_of(options) for name, options in message.plugin_options.items()},
         verification=_verification_request_of(message.verification),
         limits=_limits_of(message.limits),
@@ -32,7 +32,12 @@ def spec_of(message: conversion_pb2.ConversionSpec) -> ConversionSpec:
         salt=message.salt,
         ignore_cache=message.ignore_cache,
         display_name=message.display_name,
+        version_retries=message.version_retries if message.HasField("version_retries") else VERSION_RETRIES,
     )
+
+
+def _target_request_of(message: conversion_pb2.TargetRequest) -> TargetRequest:
+    return TargetRequest(message.name, value_of(message.options), message.tensorflow, message.every_version)
 
 
 def _limits_of(message: conversion_pb2.Limits) -> StepLimits:
@@ -74,7 +79,13 @@ def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:
     return conversion_pb2.ConversionSpec(
         source=artifact_message(spec.source),
         targets=[
-            conversion_pb2.TargetRequest(name=target.name, options=struct_of(target.options)) for target in spec.targets
+            conversion_pb2.TargetRequest(
+                name=target.name,
+                options=struct_of(target.options),
+                tensorflow=target.tensorflow,
+                every_version=target.every_version,
+            )
+            for target in spec.targets
         ],
         plugin_options={name: struct_of(options) for name, options in spec.plugin_options.items()},
         verification=conversion_pb2.VerificationRequest(
@@ -92,6 +103,7 @@ def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:
         salt=spec.salt,
         ignore_cache=spec.ignore_cache,
         display_name=spec.display_name,
+        version_retries=spec.version_retries,
     )
 
 
@@ -127,10 +139,11 @@ def plan_message(plan: Plan) -> conversion_pb2.Plan:
             output=step.output,
             target=step.target,
             reason=step.reason,
+            tensorflow=step.tensorflow,
         )
         for step in plan.steps
     ]
-    return conversion_pb2.Plan(model=struct_of(plan.model), steps=steps, notes=plan.notes)
+    return conversion_pb2.Plan(model=struct_of(plan.model), steps=steps, notes=(*plan.notes, *plan.story))
 
 
 def event_message(event: Event) -> conversion_pb2.Event:
@@ -182,7 +195,22 @@ def _result_message(result: Result) -> conversion_pb2.Result:
         artifact=artifact_message(result.artifact) if result.artifact else None,
         verification=_verification_message(result.verification) if result.verification else None,
         failure=failure_message(result.failure) if result.failure else None,
+        tensorflow=result.tensorflow,
+        differences=[_difference_message(label, told) for label, told in result.differences.items()],
     )
+
+
+def _difference_message(label: str, difference: Mapping[str, Any]) -> conversion_pb2.VersionDifference:
+    """A number that could not be had (NaN, another shape) is NaN on the wire."""
+    return conversion_pb2.VersionDifference(
+        target=label,
+        max_abs_difference=_number(difference["max_abs_difference"]),
+        of_range=_number(difference["of_range"]),
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _verification_message(verification: Verification) -> conversion_pb2.Verification:
@@ -201,7 +229,7 @@ def _comparison_message(output: Mapping[str, Any]) -> conversion_pb2.OutputCompa
         output=output["output"],
         shape=output["shape"],
         passed=output["passed"],
-        **{name: float("nan") if output[name] is None else output[name] for name in numbers},
+        **{name: _number(output[name]) for name in numbers},
     )
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -74,6 +76,15 @@ def connected(server: str | None) -> Iterator[Connection]:
     coordinator = ensure(settings)
     with Client(coordinator.address, Patience(revive=_reviver(settings))) as client:
         yield Connection(client, coordinator)
+
+
+def end_on_sigterm() -> None:
+    """SIGTERM asks for the same as Ctrl-C from now on."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_signum: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _reviver(settings: Settings) -> Callable[[], Any]:

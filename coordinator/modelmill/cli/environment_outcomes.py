@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import click
@@ -16,6 +17,8 @@ from modelmill.errors import Failure
 from modelmill.wire import failure_of
 
 _SUMMARY = "It works: "
+
+Work = Generator[tuple[str, catalog_pb2.EnvironmentProgress], None, None]
 
 
 @dataclass
@@ -42,8 +45,16 @@ class Outcome:
         self.took = time.monotonic() - self.began
 
 
-def follow(work: Iterable[tuple[str, catalog_pb2.EnvironmentProgress]], names: Sequence[str]) -> list[Outcome]:
-    """Tells progress on standard error, a line for each thing; what became of each, in the order of the names."""
+def follow(work: Work, names: Sequence[str]) -> list[Outcome]:
+    """Tells progress on standard error, a line for each thing; what became of each, in the order of the names.
+
+    Interrupted, it gives the work up.
+    """
+    with closing(work):
+        return _followed(work, names)
+
+
+def _followed(work: Work, names: Sequence[str]) -> list[Outcome]:
     outcomes: dict[str, Outcome] = {}
     for name, told in work:
         outcome = outcomes.setdefault(name, Outcome(name))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import click
 
-from modelmill.cli.connection import connected, connection_options
+from modelmill.cli.connection import connected, connection_options, end_on_sigterm
 from modelmill.cli.environment_outcomes import Outcome, follow, tell
 from modelmill.cli.environment_table import abilities_of, in_order, table_of
 from modelmill.cli.output import plain, print_json
@@ -142,13 +140,9 @@ def _installed(client: Client) -> list[str]:
 def _interruptible(server: str | None) -> Iterator[Client]:
     """A client; Ctrl-C and SIGTERM end what it waits for, and the coordinator if it was started for this command."""
     with connected(server) as connection:
-        signal.signal(signal.SIGTERM, _interrupt)
+        end_on_sigterm()
         try:
             yield connection.client
         except KeyboardInterrupt:
             connection.abandon(None)
             raise click.Abort from None
-
-
-def _interrupt(_signum: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

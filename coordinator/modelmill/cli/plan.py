@@ -30,8 +30,11 @@ def command(wanted: Wanted, server: str | None, as_json: bool) -> None:
 
 
 def _text_of(plan: conversion_pb2.Plan) -> str:
-    rows = [(step.id, step.plugin, step.environment, _inputs(step), step.output) for step in plan.steps]
-    steps = table(("step", "plug-in", "environment", "takes", "makes"), rows)
+    rows = [
+        (step.id, step.plugin, step.environment, step.tensorflow or "-", _inputs(step), step.output)
+        for step in plan.steps
+    ]
+    steps = table(("step", "plug-in", "environment", "TensorFlow", "takes", "makes"), rows)
     reasons = "\n".join(f"{step.id}: {step.reason}" for step in plan.steps if step.reason)
     notes = "\n".join(f"note: {note}" for note in plan.notes)
     return "\n\n".join(part for part in (steps, reasons, notes) if part)

@@ -61,8 +61,7 @@ class LineReporter:
         """Plan, steps and what they wait for."""
         kind = event.WhichOneof("kind")
         if kind == "planned":
-            self._environments = {step.id: step.environment for step in event.planned.steps}
-            self._say(f"planned {len(event.planned.steps)} steps")
+            self._planned(event.planned)
         elif kind == "step_change":
             self._step(event.step_change)
         elif kind == "step_progress" and event.step_progress.message:
@@ -71,6 +70,14 @@ class LineReporter:
     def said(self, message: str) -> None:
         """The sentence."""
         self._say(message)
+
+    def _planned(self, plan: conversion_pb2.Plan) -> None:
+        """The steps that are new: a plan goes on where a version of TensorFlow has failed."""
+        new = [step for step in plan.steps if step.id not in self._environments]
+        more = "more " if self._environments else ""
+        self._environments.update({step.id: step.environment for step in new})
+        if new:
+            self._say(f"planned {len(new)} {more}steps")
 
     def _step(self, step: conversion_pb2.Step) -> None:
         environment = self._environments.get(step.id, "")

@@ -20,9 +20,10 @@ _COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "convert": "Convert a model and check the result against it.",
         "plan": "Show what a conversion would do, and why, without doing it.",
+        "matrix": "Convert a model with every version of TensorFlow that can, and compare.",
         "inspect": "Show what a model is, read as data.",
         "conversions": "List, show, watch, cancel and download conversions.",
-        "environments": "List, install, check and remove environments.",
+        "environments": "List, install, check and remove environments, several at once.",
         "plugins": "List the plug-ins, what they do and their options.",
         "targets": "List what can be converted to, with the options.",
         "serve": "Run a coordinator for others on a port.",

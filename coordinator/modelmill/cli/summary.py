@@ -27,7 +27,14 @@ def show_conversion(conversion: conversion_pb2.Conversion, files: Sequence[Path]
 
 def summarise(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ()) -> str:
     """All of it but why it failed, which `explain` tells; parts with nothing to say are left out."""
-    parts = [_steps(conversion), _outputs(conversion), _notes(conversion), _files(files), _verdict(conversion)]
+    parts = [
+        _steps(conversion),
+        _outputs(conversion),
+        _differences(conversion),
+        _notes(conversion),
+        _files(files),
+        _verdict(conversion),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -76,6 +83,20 @@ def _outputs(conversion: conversion_pb2.Conversion) -> str:
     ]
     headers = ("target", "output", "shape", "max abs error", "of range", "cosine", "verdict")
     return table(headers, rows)
+
+
+def _differences(conversion: conversion_pb2.Conversion) -> str:
+    """How far the results of several versions of TensorFlow are from each other; each pair once."""
+    told: set[frozenset[str]] = set()
+    rows: list[tuple[str, ...]] = []
+    for result in conversion.results:
+        for difference in result.differences:
+            pair = frozenset((result.target, difference.target))
+            if pair not in told:
+                told.add(pair)
+                numbers = number(difference.max_abs_difference), number(difference.of_range)
+                rows.append((result.target, difference.target, *numbers))
+    return table(("target", "compared with", "max abs difference", "of range"), rows)
 
 
 def _relative(output: conversion_pb2.OutputComparison) -> str:

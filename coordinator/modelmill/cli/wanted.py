@@ -35,6 +35,8 @@ class Wanted:
     graph: Path | None
     targets: tuple[TargetChoice, ...]
     plugin_options: tuple[PluginOption, ...]
+    tensorflow: str
+    retry_versions: int | None
     output_nodes: tuple[str, ...]
     input_shapes: tuple[InputShape, ...]
     dataset: Path | None
@@ -55,7 +57,9 @@ class Wanted:
         """The specification without its source; uploads the dataset, where there is one."""
         return conversion_pb2.ConversionSpec(
             targets=[
-                conversion_pb2.TargetRequest(name=target.name, options=struct_of(target.options))
+                conversion_pb2.TargetRequest(
+                    name=target.name, options=struct_of(target.options), tensorflow=self.tensorflow
+                )
                 for target in self.targets
             ],
             plugin_options={name: struct_of(options) for name, options in self._options_by_plugin().items()},
@@ -63,6 +67,7 @@ class Wanted:
             limits=self._limits(),
             salt=self.salt,
             ignore_cache=self.no_cache,
+            version_retries=self.retry_versions,
         )
 
     def _options_by_plugin(self) -> dict[str, dict[str, Any]]:
@@ -99,6 +104,18 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--to", "targets", type=TargetType(), multiple=True, required=True, help="A target; may be repeated."),
     click.option(
         "--option", "plugin_options", type=PluginOptionType(), multiple=True, help="An option of a plug-in; repeatable."
+    ),
+    click.option(
+        "--tensorflow",
+        metavar="VERSION",
+        default="",
+        help="Make the targets with this TensorFlow: 1.9 (any 1.9.x), 1.15.5, or a range such as '>=2.4,<2.16'.",
+    ),
+    click.option(
+        "--retry-versions",
+        metavar="COUNT",
+        type=click.IntRange(min=0, max=100),
+        help="How many more versions of TensorFlow to try for a target where one fails; 2 unless told.",
     ),
     click.option(
         "--output-node", "output_nodes", metavar="NAME", multiple=True, help="An output, where none is found."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -111,13 +111,13 @@ class Client:
 
     def install_environments(
         self, names: Sequence[str], jobs: int
-    ) -> Iterator[tuple[str, catalog_pb2.EnvironmentProgress]]:
+    ) -> Generator[tuple[str, catalog_pb2.EnvironmentProgress], None, None]:
         """See `AsyncClient.install_environments`."""
         return self._loop.iterate(self._client.install_environments(names, jobs))
 
     def check_environments(
         self, names: Sequence[str], jobs: int
-    ) -> Iterator[tuple[str, catalog_pb2.EnvironmentProgress]]:
+    ) -> Generator[tuple[str, catalog_pb2.EnvironmentProgress], None, None]:
         """See `AsyncClient.check_environments`."""
         return self._loop.iterate(self._client.check_environments(names, jobs))
 
@@ -197,7 +197,7 @@ class _BackgroundLoop:
                 ended.wait(_TIDYING_SECONDS)
             raise
 
-    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+    def iterate(self, items: AsyncIterator[T]) -> Generator[T, None, None]:
         """The items, each waited for when it is asked for."""
         try:
             while (item := self.run(_following(items))) is not None:

@@ -2,6 +2,8 @@
 
     opening     inspect the source, plan, and answer what the cache can answer
     each step   that is left: run it when those that it needs are there; all that can run at once do
+    replanning  where a target failed that another version of TensorFlow may do: plan again, then its new steps;
+                once for each round
     closing     results, verdict, final state
 
 Every part may be done again after a crash, and says the same again: outcomes are JSON values that the engine
@@ -14,6 +16,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 
@@ -21,6 +24,7 @@ from modelmill.conversions.catalog import Catalog
 from modelmill.conversions.chronicle import Chronicle, Entry, StepChronicle
 from modelmill.conversions.engine import Checkpoint, Outcome
 from modelmill.conversions.results import conclude
+from modelmill.conversions.rounds import may_go_on, next_round, told
 from modelmill.conversions.scope import Scope
 from modelmill.conversions.state import Conversion, ConversionState, EventKind, StepRecord, StepState
 from modelmill.conversions.step_key import step_key
@@ -70,12 +74,17 @@ class Flow:
             return
         plan = Plan.from_json(opening["plan"])
         self._source = self._source.of_kind(plan.model["kind"])
-        records = {step_id: StepRecord.from_json(record) for step_id, record in opening["records"].items()}
-        left = [step for step in plan.steps if step.id not in records]
-        reserved = {step.id: checkpoint(step.id) for step in left}
-        closing = checkpoint("closing")
-        records.update(await self._run_steps(left, records, reserved))
-        await closing.reach(lambda: self._close(plan, records))
+        records = _records_of(opening)
+        await self._run_left(plan, records, checkpoint)
+        # What decides here is what checkpoints have kept, so that every run reserves the same ones.
+        while may_go_on(self._spec, plan, records):
+            again = await checkpoint(f"replanning-{plan.round + 1}").reach(partial(self._plan_again, plan, records))
+            if again["plan"] is None:
+                break
+            plan = Plan.from_json(again["plan"])
+            records.update(_records_of(again))
+            await self._run_left(plan, records, checkpoint)
+        await checkpoint("closing").reach(partial(self._close, plan, records))
 
     async def answer(self) -> bool:
         """End the conversion at once where every step's result is kept; whether that was so.
@@ -90,7 +99,7 @@ class Flow:
             plan = self._plan_from(step, inspection)
         except ModelmillError:
             return False  # the flow that runs it meets the same error, and tells it
-        records = await self._all_kept(plan, inspection)
+        records = await self._all_kept(plan, {inspection.id: inspection})
         if len(records) < len(plan.steps):
             return False
         await self._chronicle.write(_RUNS, *_begun(plan, records), *self._conclusion(plan, records))
@@ -106,11 +115,14 @@ class Flow:
             plan, inspection = await self._scope.run(self._plan())
         except ModelmillError as error:
             return {"failure": error.failure.to_json(), "plan": None, "records": {}}
-        records = await self._all_kept(plan, inspection)
-        left = {step.environment for step in plan.steps if step.id not in records}
-        self._prepare(left)
-        await self._chronicle.write(*_begun(plan, records))
-        return _opened(plan, records)
+        records = await self._all_kept(plan, {inspection.id: inspection})
+        return await self._begin(plan, records, records)
+
+    async def _begin(self, plan: Plan, records: Mapping[str, StepRecord], new: Mapping[str, StepRecord]) -> Outcome:
+        """Tell a round's plan and which of its steps are answered already; let the environments of the others start."""
+        self._prepare({step.environment for step in plan.steps if step.id not in records})
+        await self._chronicle.write(*_begun(plan, new))
+        return _opened(plan, new)
 
     async def _plan(self) -> tuple[Plan, StepRecord]:
         if self._told.state is ConversionState.QUEUED:
@@ -131,9 +143,9 @@ class Flow:
         self._source = self._source.of_kind(plan.model["kind"])
         return replace(plan, steps=(step, *plan.steps))
 
-    async def _all_kept(self, plan: Plan, inspection: StepRecord) -> dict[str, StepRecord]:
-        """The inspection's record, and those of the steps that can be answered with results that are kept."""
-        records = {inspection.id: inspection}
+    async def _all_kept(self, plan: Plan, ended: Mapping[str, StepRecord]) -> dict[str, StepRecord]:
+        """The records of the steps that have ended, and of those that can be answered with results that are kept."""
+        records = dict(ended)
         for step in plan.steps:
             kept = await self._kept(step, records)
             if kept is not None:
@@ -143,12 +155,35 @@ class Flow:
     async def _kept(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> StepRecord | None:
         """The record of a step whose inputs are all known and whose result is kept already."""
         inputs = self._inputs(step, records)
-        if step.id in records or inputs is None:
+        if step.id in records or inputs is None or len(inputs) < len(step.inputs):
             return None
         result = await self._runner.lookup(self._key(step, inputs))
         return None if result is None else _succeeded(step.id, result, cached=True)
 
+    # Later rounds
+
+    async def _plan_again(self, plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:
+        """The next round's plan; none where no other version is left, or the conversion was ended."""
+        before = self._told.plan
+        if before is not None and before.round > plan.round:  # a crash came between telling it and keeping this
+            new = {step_id: record for step_id, record in self._told.steps.items() if step_id not in records}
+            return _opened(before, {step_id: record for step_id, record in new.items() if record.state.ended})
+        again = None if self._scope.failure else next_round(self._spec, plan, records, self._catalog)
+        if again is None:
+            return {"failure": None, "plan": None, "records": {}}
+        log.info("conversion planned again", conversion=self._id, round=again.round)
+        kept = await self._all_kept(again, records)
+        return await self._begin(again, kept, {step_id: kept[step_id] for step_id in kept if step_id not in records})
+
     # Steps
+
+    async def _run_left(
+        self, plan: Plan, records: dict[str, StepRecord], checkpoint: Callable[[str], Checkpoint]
+    ) -> None:
+        """Run the steps that have no record yet, and add theirs."""
+        left = [step for step in plan.steps if step.id not in records]
+        reserved = {step.id: checkpoint(step.id) for step in left}
+        records.update(await self._run_steps(left, records, reserved))
 
     async def _run_steps(
         self, steps: list[PlannedStep], done: Mapping[str, StepRecord], reserved: Mapping[str, Checkpoint]
@@ -223,11 +258,16 @@ class Flow:
         )
 
     def _inputs(self, step: PlannedStep, records: Mapping[str, StepRecord]) -> dict[str, Artifact] | None:
-        """The artifacts that a step takes; None where a step that makes one has not succeeded."""
+        """The artifacts that a step takes; None where there are not enough of them.
+
+        Most steps need all; one that is partial takes what there is, if that is two at least.
+        """
         given = {SOURCE: self._source, DATASET: self._spec.verification.dataset}
         made = {step_id: record.output for step_id, record in records.items()}
-        inputs = {name: {**made, **given}.get(source) for name, source in step.inputs.items()}
-        return None if None in inputs.values() else {name: item for name, item in inputs.items() if item is not None}
+        found = {name: {**made, **given}.get(source) for name, source in step.inputs.items()}
+        inputs = {name: item for name, item in found.items() if item is not None}
+        enough = 2 if step.partial else len(step.inputs)
+        return inputs if len(inputs) >= enough else None
 
     def _key(self, step: PlannedStep, inputs: Mapping[str, Artifact]) -> str:
         """A conversion that ignores the cache has keys of its own: it shares nothing, and still resumes."""
@@ -252,7 +292,9 @@ class Flow:
         conclusion = conclude(plan, records, self._scope.failure)
         log.info("conversion ended", conversion=self._id, state=conclusion.state.value)
         failure = conclusion.failure.to_json() if conclusion.failure else None
+        whole = told(plan, records)
         return [
+            *([(EventKind.PLANNED, whole.to_json())] if whole.story else []),
             *((EventKind.RESULT, result.to_json()) for result in conclusion.results),
             (EventKind.STATE_CHANGE, {"state": conclusion.state.value, "failure": failure}),
         ]
@@ -270,6 +312,10 @@ def _opened(plan: Plan, records: Mapping[str, StepRecord]) -> Outcome:
         "plan": plan.to_json(),
         "records": {step_id: record.to_json() for step_id, record in records.items()},
     }
+
+
+def _records_of(outcome: Outcome) -> dict[str, StepRecord]:
+    return {step_id: StepRecord.from_json(record) for step_id, record in outcome["records"].items()}
 
 
 def _succeeded(step_id: str, result: StepResult, cached: bool) -> StepRecord:

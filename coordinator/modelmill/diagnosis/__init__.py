@@ -1,5 +1,6 @@
-"""What a failure means: whether the same step may succeed if it is tried again."""
+"""What a failure means: whether the same step may succeed if it is tried again, or in another version of TensorFlow."""
 
 from modelmill.diagnosis.retries import worth_another_try
+from modelmill.diagnosis.versions import other_version
 
-__all__ = ["worth_another_try"]
+__all__ = ["other_version", "worth_another_try"]

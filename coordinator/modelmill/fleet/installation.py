@@ -37,8 +37,8 @@ _PYTHON = Path("bin") / "python"
 _LASTING = frozenset({"ENVIRONMENT_INSTALL_FAILED", "ENVIRONMENT_BROKEN"})
 #: Seconds for which such a failure makes plans go round the environment.
 _REMEMBERED_SECONDS = 600.0
-#: What uv's lines begin with that say why it failed: errors, and the causes that it draws under them.
-_REASON = re.compile(r"\s*(?:error:|[\u00d7\u2570\u251c\u2514]|Caused by:)")
+#: The lines of uv that say why it failed: the error, and under it the causes.
+_REASON = re.compile(r"\s*(?:error|cause): (.+)")
 
 
 @dataclass(frozen=True)
@@ -312,9 +312,8 @@ def _failed(definition: EnvironmentDefinition, result: ToolResult) -> ModelmillE
 def _last_words(tail: str) -> str:
     """Why uv failed, from what it printed: the last cause that it names."""
     lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    reasons = [line for line in lines if _REASON.match(line)]
-    words = next(iter([*reversed(reasons), *reversed(lines)]), "it said nothing")
-    return re.sub(r"^[^\w`]+", "", words).removeprefix("Caused by:").removeprefix("error:").strip().rstrip(".")
+    reasons = [match[1] for line in lines if (match := _REASON.match(line))]
+    return next(iter([*reversed(reasons), *reversed(lines)]), "it said nothing").rstrip(".")
 
 
 def _unavailable(definition: EnvironmentDefinition, why: str, details: Mapping[str, Any]) -> ModelmillError:

@@ -19,7 +19,7 @@ from modelmill.fleet.import_check import check_imports
 from modelmill.fleet.local import LocalFleet
 from modelmill.fleet.node_packages import check_node_packages
 from modelmill.fleet.tool_process import ToolProcesses
-from modelmill.planning.environment_choice import meets
+from modelmill.planning.need import meets
 from modelmill.values import Artifact, Availability, Edge, Environment, File, Plugin, Role, StepOrder, StepResult
 
 Progress = Callable[[str], None]

@@ -1,16 +1,19 @@
-"""Which environment runs a step: those that meet its requirements, best first, and why the first one is it."""
+"""Which environment runs a step: those that can, best first, and why the first one is it.
+
+The *window* of a step is the environments that meet its edge's requirements, whose TensorFlow reads what the step is
+given, and that the user's wish allows. Those that cannot be had on this machine are in it too, and planned around.
+"""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packaging.requirements import Requirement
-from packaging.version import Version
-
-from modelmill.errors import ModelmillError
-from modelmill.values import Availability, Edge, Environment, Preference
+from modelmill.planning.choice_reasons import reason_of
+from modelmill.planning.choice_refusals import why_none
+from modelmill.planning.need import Need, is_preferred, meets, parse_requirement, reads
+from modelmill.planning.versions import minor, release
+from modelmill.values import Availability, Environment, Preference
 
 
 @dataclass(frozen=True)
@@ -22,85 +25,79 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose_environment(edge: Edge, environments: Iterable[Environment], producer: int) -> Choice:
-    """The best environment that this machine can have for an edge.
+def choose_environment(need: Need, environments: Iterable[Environment]) -> Choice:
+    """The best environment that this machine can have for a step.
 
-    producer: GraphDef.versions.producer of the source model; 0 where it is not known.
-
-    Raises ModelmillError NO_ENVIRONMENT where none meets the requirements or none of those can be had.
+    Raises ModelmillError NO_ENVIRONMENT where the window is empty or none of it can be had, and
+    TENSORFLOW_VERSION_IMPOSSIBLE or TENSORFLOW_NOT_NEEDED where that is due to the user's wish.
     """
-    fitting = [environment for environment in environments if meets(environment, edge)]
-    ranked = sorted(fitting, key=lambda environment: _rank(edge, environment, producer))
-    available = [environment for environment in ranked if environment.availability is not Availability.UNAVAILABLE]
+    everything = tuple(environments)
+    ranked = window(need, everything)
+    available = [environment for environment in ranked if _can_be_had(environment)]
     if not available:
-        raise ModelmillError("NO_ENVIRONMENT", _why_none(edge, ranked), {"requires": list(edge.requires)})
+        raise why_none(need, ranked, everything)
     chosen = available[0]
     passed_over = ranked[: ranked.index(chosen)]
     notes = tuple(
-        f"{missed.name} would have been the choice for {edge.name}, but {missed.unavailable_reason}"
+        f"{missed.name} would have been the choice for {need.edge.name}, but {missed.unavailable_reason}"
         for missed in passed_over
     )
-    return Choice(chosen, f"{chosen.name}: {_reason(edge, chosen, producer)}", notes)
+    return Choice(chosen, f"{chosen.name}: {reason_of(need, chosen, ranked, everything)}", notes)
 
 
-def meets(environment: Environment, edge: Edge) -> bool:
-    """Whether an environment provides all that an edge requires."""
-    return all(_provides(environment, _requirement(text)) for text in edge.requires)
+def window(need: Need, environments: Iterable[Environment]) -> list[Environment]:
+    """The environments that can run a step, the best first, whether they can be had on this machine or not."""
+    everything = tuple(environments)
+    maker = next((environment for environment in everything if environment.name == need.maker), None)
+    fitting = [environment for environment in everything if meets(environment, need.edge) and _suits(need, environment)]
+    return sorted(fitting, key=lambda environment: _rank(need, environment, maker))
 
 
-@functools.cache
-def _requirement(text: str) -> Requirement:
-    """Parsed once: planning asks for the same few a hundred times."""
-    return Requirement(text)
+def _can_be_had(environment: Environment) -> bool:
+    return environment.availability is not Availability.UNAVAILABLE
 
 
-@functools.cache
-def _newness(version: str) -> tuple[int, int, int]:
-    """Sorts newer versions first."""
-    parsed = Version(version)
-    return -parsed.major, -parsed.minor, -parsed.micro
+def _suits(need: Need, environment: Environment) -> bool:
+    version = environment.tensorflow
+    if need.wish is not None and not (version and need.edge.requires and need.wish.allows(version)):
+        return False
+    if version is not None and not all(tried.leaves(version) for tried in need.tried):
+        return False
+    return reads(need, environment)
 
 
-def _provides(environment: Environment, requirement: Requirement) -> bool:
-    version = environment.provides.get(requirement.name)
-    return version is not None and requirement.specifier.contains(version, prereleases=True)
-
-
-def _rank(edge: Edge, environment: Environment, producer: int) -> tuple[object, ...]:
-    """Sort key, best first: made for this and nothing else, then the preferred TensorFlow, then by name."""
-    required = {_requirement(text).name for text in edge.requires}
+def _rank(need: Need, environment: Environment, maker: Environment | None) -> tuple[object, ...]:
+    """Sort key, best first: made for this and nothing else, reads the model as it is, then by the edge's preference."""
+    required = {parse_requirement(text).name for text in need.edge.requires}
     unneeded = len(set(environment.provides) - required)
-    newness = _newness(environment.tensorflow or "0")
-    if edge.preference is Preference.WRITER and environment.graph_def_producer is not None:
-        older = environment.graph_def_producer < producer
-        distance = abs(environment.graph_def_producer - producer)
-        return ("tensorflow" not in required, unneeded, older, distance, newness, environment.name)
-    return ("tensorflow" in environment.provides and not required, unneeded, False, 0, newness, environment.name)
-
-
-def _reason(edge: Edge, environment: Environment, producer: int) -> str:
-    if not edge.requires:
-        return "needs no TensorFlow"
-    if environment.tensorflow is None or not any(_requirement(text).name == "tensorflow" for text in edge.requires):
-        return f"provides {', '.join(edge.requires)}"
-    if edge.preference is not Preference.WRITER:
-        return f"TensorFlow {environment.tensorflow} is the newest here that fits {', '.join(edge.requires)}"
-    if not producer:
-        return f"TensorFlow {environment.tensorflow}; the model does not say which version wrote it"
-    own = environment.graph_def_producer or 0
-    if own < producer:
-        return (
-            f"no TensorFlow here is as new as the one that wrote the model (GraphDef producer {producer}); "
-            f"{environment.tensorflow} (producer {own}) is the nearest"
-        )
-    return (
-        f"TensorFlow {environment.tensorflow} (GraphDef producer {own}) is the oldest here that is not older "
-        f"than the one that wrote the model (producer {producer})"
+    version = environment.tensorflow
+    for_nothing = version is not None and not required
+    strips = (
+        version is not None and need.strips == "itself" and bool(need.reads and need.reads.without_defaults(version))
     )
+    is_maker = need.edge.preference is Preference.MAKER and environment.name == need.maker
+    order = () if version is None or not required else _order(need, environment, version, maker)
+    return not is_maker, for_nothing, unneeded, strips, order, environment.name
 
 
-def _why_none(edge: Edge, fitting: list[Environment]) -> str:
-    if not fitting:
-        return f"No environment provides {', '.join(edge.requires)}, which {edge.name} needs."
-    reasons = "; ".join(f"{environment.name}: {environment.unavailable_reason}" for environment in fitting)
-    return f"No environment for {edge.name} can be had on this machine: {reasons}"
+def _order(need: Need, environment: Environment, version: str, maker: Environment | None) -> tuple[object, ...]:
+    major, second, micro = release(version)
+    newest = (-major, -second, -micro)
+    if need.edge.preference is Preference.MAKER:
+        made_with = maker.tensorflow if maker else None
+        return _not_older(release(version), release(made_with)) if made_with else newest
+    if need.edge.preference is Preference.WRITER:
+        writer = need.reads.writer if need.reads else ""
+        if writer:
+            return _not_older(release(version), release(minor(writer)))
+        if not need.producer and need.reads and need.reads.readable:
+            return newest
+        own = environment.graph_def_producer or 0
+        return own < need.producer, abs(own - need.producer), newest
+    return not is_preferred(need, version), newest
+
+
+def _not_older(version: tuple[int, int, int], than: tuple[int, int, int]) -> tuple[object, ...]:
+    """Sorts the oldest that is not older first, and of those that are older the newest."""
+    older = version < than
+    return older, tuple(-part for part in version) if older else version

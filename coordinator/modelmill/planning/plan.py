@@ -20,6 +20,8 @@ class PlannedStep:
     output: the kind of artifact that it makes.
     target: the label that it serves; empty where it serves several.
     reason: why this step, and why this environment.
+    tensorflow: the version of that environment; empty where it has none.
+    partial: it runs once all its inputs have ended, with those that there are, two at least.
     """
 
     id: str
@@ -31,6 +33,8 @@ class PlannedStep:
     output: str
     target: str
     reason: str
+    tensorflow: str = ""
+    partial: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """This step as a JSON object."""
@@ -38,16 +42,45 @@ class PlannedStep:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """A way to one target that has failed: what was to make it, and what was to compare that with the source."""
+
+    step: str
+    comparison: str
+    unverified: str
+
+
+@dataclass(frozen=True)
 class Delivery:
     """What answers one target: the step whose output it is and the step that compares it with the source.
 
     comparison: empty where nothing compares; then `unverified` is the sentence that says why.
+    earlier: what was tried for this target in earlier rounds, the first round first.
+    every: the label of the target that asked for every version, of which this is one; empty for other targets.
+    contrast: the step that says how far this result is from those of the other versions, if there is one.
     """
 
     label: str
     step: str
     comparison: str = ""
     unverified: str = ""
+    earlier: tuple[Attempt, ...] = ()
+    every: str = ""
+    contrast: str = ""
+
+    @property
+    def attempt(self) -> Attempt:
+        """What is tried for this target now."""
+        return Attempt(self.step, self.comparison, self.unverified)
+
+    def to_json(self) -> dict[str, Any]:
+        """This delivery as a JSON object."""
+        return {**self.__dict__, "earlier": [dict(attempt.__dict__) for attempt in self.earlier]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Delivery:
+        """The inverse of `to_json`."""
+        return cls(**{**data, "earlier": tuple(Attempt(**attempt) for attempt in data.get("earlier", ()))})
 
 
 @dataclass(frozen=True)
@@ -56,20 +89,33 @@ class Plan:
 
     model: the inspector's facts.
     notes: what the user should know, such as environments that could not be had.
+    round: 1 for the first plan of a conversion; one more each time that failures made it plan again.
+    story: what became of the versions that were tried, a sentence for each target that needed more than one.
     """
 
     model: Mapping[str, Any]
     steps: tuple[PlannedStep, ...]
     deliveries: tuple[Delivery, ...]
     notes: tuple[str, ...]
+    round: int = 1
+    story: tuple[str, ...] = ()
+
+    def step(self, step_id: str) -> PlannedStep:
+        """The step of that id; KeyError where there is none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
 
     def to_json(self) -> dict[str, Any]:
         """This plan as a JSON object, for the engine and the journal."""
         return {
             "model": dict(self.model),
             "steps": [step.to_json() for step in self.steps],
-            "deliveries": [dict(delivery.__dict__) for delivery in self.deliveries],
+            "deliveries": [delivery.to_json() for delivery in self.deliveries],
             "notes": list(self.notes),
+            "round": self.round,
+            "story": list(self.story),
         }
 
     @classmethod
@@ -78,6 +124,8 @@ class Plan:
         return cls(
             model=data["model"],
             steps=tuple(PlannedStep(**step) for step in data["steps"]),
-            deliveries=tuple(Delivery(**delivery) for delivery in data["deliveries"]),
+            deliveries=tuple(Delivery.from_json(delivery) for delivery in data["deliveries"]),
             notes=tuple(data["notes"]),
+            round=data.get("round", 1),
+            story=tuple(data.get("story", ())),
         )

@@ -29,14 +29,14 @@ def hops(plugins: Iterable[Plugin], role: Role) -> list[Hop]:
 
 
 def cheapest_route(
-    conversions: Iterable[Hop], source: str, target: Hop, usable: Callable[[Edge], bool]
+    conversions: Iterable[Hop], source: str, target: Hop, usable: Callable[[Hop], bool]
 ) -> list[Hop] | None:
     """The hops from the kind `source` that end with `target`, with the smallest sum of costs (Dijkstra's algorithm).
 
-    usable: whether some environment of this machine can run an edge.
+    usable: whether some environment of this machine can run an edge on the way to the target.
     Returns None where there is no route.
     """
-    usable_hops = [hop for hop in conversions if usable(hop.edge)]
+    usable_hops = [hop for hop in conversions if usable(hop)]
     goal = target.kind
     queue: list[tuple[float, int, str, tuple[Hop, ...]]] = [(0.0, 0, source, ())]
     settled: set[str] = set()

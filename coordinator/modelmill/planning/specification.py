@@ -10,15 +10,31 @@ from typing import Any
 import jsonschema
 
 from modelmill.errors import ModelmillError
+from modelmill.planning.versions import parse_wish
 from modelmill.values import Artifact, Plugin, StepLimits, Target
+
+#: More versions of TensorFlow that are tried for a target, where a client does not say how many.
+VERSION_RETRIES = 2
+#: There are not many more versions than this.
+_MOST_RETRIES = 100
 
 
 @dataclass(frozen=True)
 class TargetRequest:
-    """One `--to`: a target's name and the options of the plug-in that makes it."""
+    """One `--to`: a target's name and the options of the plug-in that makes it.
+
+    tensorflow: the versions that may make it, as `versions.parse_wish` reads them; empty for all.
+    every_version: a result for each version that can make it, rather than one for the best.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    tensorflow: str = ""
+    every_version: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """This request as a JSON object."""
+        return {**self.__dict__, "options": dict(self.options)}
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,8 @@ class ConversionSpec:
 
     salt: part of every step's key, so that another salt disowns earlier results.
     conversion_deadline: seconds from start to end; None for no limit.
+    version_retries: how many more versions of TensorFlow are tried for each target when a step fails in a way that
+        another version may not.
     """
 
     source: Artifact
@@ -54,13 +72,14 @@ class ConversionSpec:
     salt: str = ""
     ignore_cache: bool = False
     display_name: str = ""
+    version_retries: int = VERSION_RETRIES
 
     def to_json(self) -> dict[str, Any]:
         """This specification as a JSON object, for the journal."""
         verification = self.verification
         return {
             "source": self.source.to_json(),
-            "targets": [{"name": target.name, "options": dict(target.options)} for target in self.targets],
+            "targets": [target.to_json() for target in self.targets],
             "plugin_options": {name: dict(options) for name, options in self.plugin_options.items()},
             "verification": {
                 "skip": verification.skip,
@@ -78,6 +97,7 @@ class ConversionSpec:
             "salt": self.salt,
             "ignore_cache": self.ignore_cache,
             "display_name": self.display_name,
+            "version_retries": self.version_retries,
         }
 
     @classmethod
@@ -87,7 +107,7 @@ class ConversionSpec:
         dataset = verification["dataset"]
         return cls(
             source=Artifact.from_json(data["source"]),
-            targets=tuple(TargetRequest(target["name"], target["options"]) for target in data["targets"]),
+            targets=tuple(TargetRequest(**target) for target in data["targets"]),
             plugin_options=data["plugin_options"],
             verification=VerificationRequest(
                 skip=verification["skip"],
@@ -101,16 +121,25 @@ class ConversionSpec:
             salt=data["salt"],
             ignore_cache=data["ignore_cache"],
             display_name=data["display_name"],
+            # Conversions that were begun before there were retries have none.
+            version_retries=data.get("version_retries", 0),
         )
 
 
 def check_specification(spec: ConversionSpec, plugins: Iterable[Plugin]) -> None:
     """Refuse what cannot be asked for, before anything is queued.
 
-    Raises ModelmillError: NO_TARGET, UNKNOWN_TARGET, UNKNOWN_PLUGIN, UNKNOWN_OPTION or INVALID_OPTION.
+    Raises ModelmillError: NO_TARGET, UNKNOWN_TARGET, UNKNOWN_PLUGIN, UNKNOWN_OPTION, INVALID_OPTION,
+    INVALID_TENSORFLOW_VERSION or INVALID_RETRIES.
     """
     plugins = tuple(plugins)
     targets = known_targets(plugins)
+    if not 0 <= spec.version_retries <= _MOST_RETRIES:
+        raise ModelmillError(
+            "INVALID_RETRIES",
+            f"From 0 to {_MOST_RETRIES} more versions can be tried, not {spec.version_retries}.",
+            {"version_retries": spec.version_retries},
+        )
     if not spec.targets:
         raise ModelmillError("NO_TARGET", f"Name at least one target; known are: {_listed(targets)}.")
     for request in spec.targets:
@@ -122,6 +151,7 @@ def check_specification(spec: ConversionSpec, plugins: Iterable[Plugin]) -> None
             )
         target = targets[request.name]
         check_options(target.options_schema, request.options, f"the target {target.name}")
+        parse_wish(request.tensorflow)
     by_name = {plugin.name: plugin for plugin in plugins}
     for name, options in spec.plugin_options.items():
         if name not in by_name:

@@ -1,8 +1,9 @@
 """The freezer: a checkpoint and its graph, or a GraphDef as a user has it, become a frozen graph."""
 
-import importlib.util
+import importlib
 from typing import Iterator
 
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role
 
@@ -44,5 +45,5 @@ def modelmill_plugins() -> Iterator[Plugin]:
 
 def _preload() -> None:
     """Import TensorFlow, where the environment has it; `normalise` runs where there is none."""
-    if importlib.util.find_spec("tensorflow") is not None:
+    if installed_tensorflow.is_installed():
         importlib.import_module("tensorflow")

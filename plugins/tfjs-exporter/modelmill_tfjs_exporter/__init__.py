@@ -5,7 +5,8 @@ from typing import Iterator
 from modelmill_worker import Edge, Plugin, Preference, Role, Target, hookimpl
 
 from modelmill_tfjs_exporter.export import Export, export
-from modelmill_tfjs_exporter.tensorflowjs_import import import_converter
+from modelmill_tfjs_exporter.generations import generation_of
+from modelmill_tfjs_exporter.tensorflowjs_import import import_converter, installed_version
 from modelmill_tfjs_exporter.warm_up import warm_up
 
 
@@ -24,7 +25,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 output="tfjs.graph_model",
                 run=export,
                 options=Export,
-                requires=("tensorflowjs>=4.22,<5",),
+                requires=("tensorflowjs>=0.8,<5",),
                 preference=Preference.NEWEST,
             ),
         ),
@@ -36,4 +37,4 @@ def modelmill_plugins() -> Iterator[Plugin]:
 
 def _preload() -> None:
     """Import TensorFlow and the converter, and nothing more."""
-    import_converter()
+    import_converter(generation_of(installed_version()))

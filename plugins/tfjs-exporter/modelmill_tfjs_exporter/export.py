@@ -1,20 +1,17 @@
 """The edge ``export``: from a frozen graph to ``model.json``, its weight shards and its signature."""
 
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from modelmill_worker import Step, StepError, option
 from modelmill_worker import signature as signatures
-from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature, Tensor
 
 from modelmill_tfjs_exporter import graph_model
-from modelmill_tfjs_exporter.tensorflowjs_import import import_converter
-
-#: At most so many nodes are named in an error; `node_count` tells how many there are.
-NODES_SHOWN = 20
+from modelmill_tfjs_exporter.generations import GENERATIONS, Generation, generation_of
+from modelmill_tfjs_exporter.refusals import export_refused, outputs_lost
+from modelmill_tfjs_exporter.request import Request
+from modelmill_tfjs_exporter.tensorflowjs_import import import_converter, installed_version
 
 #: What an export may cost by nature: the largest error of an output, relative to that output's range.
 #:
@@ -62,105 +59,75 @@ def export(step: Step) -> Dict[str, Any]:
             "The option shard_size cannot be {}: give a size of at least one byte.".format(step.options.shard_size),
             {"option": "shard_size", "value": step.options.shard_size},
         )
+    version = installed_version()
+    generation = generation_of(version)
+    _check_quantization(step.options.weight_quantization, generation, version)
     model = step.inputs["model"].path
     signature = signatures.read(model)
+    request = Request(
+        graph=model / "graph.pb",
+        outputs=tuple(tensor.tensor for tensor in signature.outputs),
+        folder=step.output,
+        weight_quantization=step.options.weight_quantization,
+        shard_size=step.options.shard_size,
+        skip_op_check=step.options.skip_op_check,
+    )
     step.progress(0.1, "exporting")
-    _convert(model / "graph.pb", signature, step)
+    _convert(request, generation, version)
 
     step.progress(0.9, "reading back")
     topology = graph_model.read(step.output)
-    _check_ends(topology, signature)
-    signatures.write(step.output, _signature_of(signature).costing(EXPECTED_ERROR[step.options.weight_quantization]))
+    lost = [tensor.name for tensor in signature.outputs if tensor.tensor.split(":")[0] not in topology.nodes]
+    if lost:
+        raise outputs_lost(lost, version)
+    signatures.write(step.output, _signature_of(signature).costing(EXPECTED_ERROR[request.weight_quantization]))
     return {
-        "converter": topology.converter,
-        "tensorflow": topology.tensorflow,
-        "weight_quantization": step.options.weight_quantization,
+        "converter": topology.converter or "TensorFlow.js Converter v{}".format(version),
+        "tensorflow": topology.tensorflow or _tensorflow_version(),
+        "weight_quantization": request.weight_quantization,
         "size": sum(path.stat().st_size for path in step.output.iterdir() if path.name != signatures.FILE_NAME),
         "shards": len(topology.shards),
         "operators": topology.operators,
         "fused": topology.fused,
+        "notes": _notes(generation, version),
     }
 
 
-def _convert(graph: Path, signature: Signature, step: Step) -> None:
-    quantization = step.options.weight_quantization
-    converter = import_converter()
+def _check_quantization(chosen: str, generation: Generation, version: str) -> None:
+    if chosen in generation.weight_quantizations:
+        return
+    since = [row.since for row in GENERATIONS if chosen in row.weight_quantizations]
+    raise StepError(
+        "INVALID_OPTION",
+        "tensorflowjs {} cannot store weights as {}. Choose {} for weight_quantization, or export with "
+        "tensorflowjs {}.{} or newer.".format(version, chosen, ", ".join(generation.weight_quantizations), *min(since)),
+        {"option": "weight_quantization", "value": chosen, "tensorflowjs": version},
+    )
+
+
+def _convert(request: Request, generation: Generation, version: str) -> None:
+    converter = import_converter(generation)
     # What tensorflowjs raises has no common base; an unsupported operation is a plain ValueError.
     try:
-        converter.convert_tf_frozen_model(
-            str(graph),
-            ",".join(_array(tensor.tensor) for tensor in signature.outputs),
-            str(step.output),
-            quantization_dtype_map=None if quantization == "none" else {quantization: True},
-            skip_op_check=step.options.skip_op_check,
-            weight_shard_size_bytes=step.options.shard_size,
-        )
+        generation.convert(converter, request)
     except Exception as error:
-        raise _refused(error, graph) from error
+        raise export_refused(error, request.graph, version) from error
 
 
-def _array(tensor: str) -> str:
-    """A tensor as tensorflowjs names it: without the number of the node's first output."""
-    return tensor[:-2] if tensor.endswith(":0") else tensor
+def _tensorflow_version() -> str:
+    import tensorflow as tf
+
+    return str(tf.__version__)
 
 
-def unsupported_operations(text: str) -> List[str]:
-    """The operations that tensorflowjs's text says it does not know, sorted."""
-    found = re.search(r"Unsupported Ops in the model (?:before|after) optimization\n(.+)", text)
-    return sorted(name.strip() for name in found.group(1).split(",")) if found else []
-
-
-def _refused(error: Exception, graph: Path) -> StepError:
-    operations = unsupported_operations(str(error))
-    if operations:
-        return _unsupported(operations, graph)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    line = lines[-1] if lines else type(error).__name__
-    return StepError(
-        "CONVERTER_REFUSED",
-        "tensorflowjs refused the graph: {}. The step's log tells more.".format(line.rstrip(".")),
-        {"converter": "tensorflowjs", "line": line, "exception": type(error).__name__},
-        TOOL,
-        str(error),
-    )
-
-
-def _unsupported(operations: List[str], graph: Path) -> StepError:
-    nodes = _nodes_of(operations, graph)
-    shown = ["{} ({})".format(node["node"], node["operation"]) for node in nodes[:3]]
-    where = " at {}{}".format(", ".join(shown), " and others" if len(nodes) > 3 else "") if nodes else ""
-    return StepError(
-        "UNSUPPORTED_OPERATION",
-        "TensorFlow.js has no operator for {}{}. Cut the nodes out of the graph, or set skip_op_check and register "
-        "them in the page.".format(", ".join(operations), where),
-        {"operations": operations, "nodes": nodes[:NODES_SHOWN], "node_count": len(nodes)},
-        TOOL,
-    )
-
-
-def _nodes_of(operations: List[str], path: Path) -> List[Dict[str, str]]:
-    """The nodes of the graph, and of the functions it brings, that are of these operations."""
-    from modelmill_worker import graph_def
-
-    graph = graph_def.read(path)
-    nodes = list(graph.node)
-    for function in graph.library.function:
-        nodes.extend(function.node_def)
-    return [{"node": node.name, "operation": node.op} for node in nodes if node.op in operations]
-
-
-def _check_ends(topology: graph_model.GraphModel, signature: Signature) -> None:
-    """Optimising must not have lost an output."""
-    lost = [tensor.name for tensor in signature.outputs if tensor.tensor.split(":")[0] not in topology.nodes]
-    if lost:
-        raise StepError(
-            "CONVERTER_REFUSED",
-            "tensorflowjs lost the outputs {} while optimising. Give them an Identity of their own.".format(
-                ", ".join(lost)
-            ),
-            {"converter": "tensorflowjs", "outputs": lost},
-            TOOL,
+def _notes(generation: Generation, version: str) -> List[str]:
+    if not generation.lacks:
+        return []
+    return [
+        "tensorflowjs {} writes a model.json without {}; inputs and outputs are told in signature.json.".format(
+            version, " and ".join((", ".join(generation.lacks[:-1]), generation.lacks[-1]))
         )
+    ]
 
 
 def _signature_of(source: Signature) -> Signature:

@@ -1,8 +1,9 @@
 """Imports tensorflowjs without the packages that it asks for and that a conversion of a graph never uses.
 
-tensorflowjs 4.22 imports tensorflow_decision_forests, tensorflow_hub and jax.experimental.jax2tf at the top of its
-modules. They weigh more than a gigabyte, and their own requirements contradict each other in most environments. Empty
-modules stand in for them while tensorflowjs is imported, and are gone afterwards.
+Every tensorflowjs imports what its other inputs need at the top of its modules: 0.8 keras and tensorflow_hub, 1.7
+tensorflow_hub, 4.22 tensorflow_decision_forests, tensorflow_hub and jax.experimental.jax2tf. They weigh up to a gigabyte,
+and their own requirements contradict each other in most environments. Empty modules stand in for them while
+tensorflowjs is imported, and are gone afterwards. `generations` says which, for each version.
 """
 
 import importlib
@@ -11,17 +12,25 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Iterator, Tuple
 
-#: What tensorflowjs imports and a graph conversion does not use; a package comes before what is in it.
-UNUSED = ("tensorflow_decision_forests", "tensorflow_hub", "jax", "jax.experimental", "jax.experimental.jax2tf")
+from modelmill_tfjs_exporter.generations import Generation
+
+if sys.version_info >= (3, 8):
+    from importlib import metadata
+else:
+    import importlib_metadata as metadata
 
 
-def import_converter() -> Any:
+def installed_version() -> str:
+    """The version of tensorflowjs that is installed here, which is not imported for it."""
+    return str(metadata.version("tensorflowjs"))
+
+
+def import_converter(generation: Generation) -> Any:
     """The module of tensorflowjs that converts graphs; imports TensorFlow."""
-    # First without stand-ins: Keras looks whether jax is there while it is imported, and must not find ours.
-    importlib.import_module("tensorflow")
-    importlib.import_module("tf_keras")
-    with stand_ins(UNUSED):
-        return importlib.import_module("tensorflowjs.converters.tf_saved_model_conversion_v2")
+    for name in generation.needs:
+        importlib.import_module(name)
+    with stand_ins(generation.unused):
+        return importlib.import_module(generation.module)
 
 
 @contextmanager

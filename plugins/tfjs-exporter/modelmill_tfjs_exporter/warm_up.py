@@ -5,7 +5,9 @@ from pathlib import Path
 
 from modelmill_worker.tensorflow_threads import use_one_thread
 
-from modelmill_tfjs_exporter.tensorflowjs_import import import_converter
+from modelmill_tfjs_exporter.generations import generation_of
+from modelmill_tfjs_exporter.request import Request
+from modelmill_tfjs_exporter.tensorflowjs_import import import_converter, installed_version
 
 
 def warm_up() -> None:
@@ -14,7 +16,10 @@ def warm_up() -> None:
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "graph.pb"
         graph.write_bytes(_convolution())
-        import_converter().convert_tf_frozen_model(str(graph), "features", str(Path(folder) / "model"))
+        model = Path(folder) / "model"
+        model.mkdir()
+        generation = generation_of(installed_version())
+        generation.convert(import_converter(generation), Request(graph, ("features:0",), model))
 
 
 def _convolution() -> bytes:
@@ -22,7 +27,8 @@ def _convolution() -> bytes:
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
-        picture = tf.compat.v1.placeholder(tf.float32, [1, 4, 4, 3], name="picture")
+        v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+        picture = v1.placeholder(tf.float32, [1, 4, 4, 3], name="picture")
         weights = tf.constant(0.5, tf.float32, [3, 3, 3, 2])
         convolved = tf.nn.conv2d(picture, weights, strides=[1, 1, 1, 1], padding="SAME")
         tf.nn.relu(tf.nn.bias_add(convolved, tf.constant([0.1, 0.2])), name="features")

@@ -1,19 +1,19 @@
-"""The edge ``convert``: from a frozen graph to ``model.tflite`` and its signature."""
+"""The edges: each from one kind of model to ``model.tflite`` and its signature."""
 
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from modelmill_worker import Step, StepError, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_tflite_quantizer import tflite_file
-from modelmill_tflite_quantizer.generations import Generation, generation_of
-from modelmill_tflite_quantizer.refusals import conversion_refused, outputs_lost
-from modelmill_tflite_quantizer.request import Request
+from modelmill_tflite_quantizer import availability, engine, ends, generations, keras_models, saved_models, tflite_file
+from modelmill_tflite_quantizer.generations import Generation, generation_of, takes_dynamic_shapes
+from modelmill_tflite_quantizer.refusals import conversion_refused
+from modelmill_tflite_quantizer.request import DYNAMIC_RANGE, FLOAT, QAT_UINT8, Converted, Request
+from modelmill_tflite_quantizer.sources import FrozenGraph, KerasModel, SavedModel, Source
 
 MODEL = "model.tflite"
 
@@ -26,17 +26,26 @@ MODEL = "model.tflite"
 #:     a kernel computes in int8. The worst element seen is off by 0.10 on MTCNN and by 0.19 on PoseNet, whose cosine
 #:     similarity is still 0.96. TOCO quantises depthwise layers in one piece: PoseNet is off by 0.7 then, with
 #:     a cosine of 0.44, and must fail.
-EXPECTED_ERROR = {"float": 1e-4, "dynamic_range": 0.25}
+#: qat_uint8: the source rounds as the result does, where it was trained to, but in float32: a value near the middle of two
+#:     steps falls on the other one, and the next layer sees it. A step is 1/255 of a trained range, of which the outputs
+#:     may use a part only; ten steps of the range seen are allowed.
+EXPECTED_ERROR = {FLOAT: 1e-4, DYNAMIC_RANGE: 0.25, QAT_UINT8: 0.04}
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """Options of the edge ``convert``."""
+    """Options of the target ``tflite``, whichever edge makes it."""
 
     quantization: str = option(
-        "float",
-        "float keeps float32; dynamic_range stores weights as int8 and is about a quarter of the size.",
-        choices=("float", "dynamic_range"),
+        FLOAT,
+        "float keeps float32; dynamic_range stores weights as int8 and is about a quarter of the size; qat_uint8 makes "
+        "a full uint8 model of a graph that TensorFlow 1's quantisation-aware training gave its ranges.",
+        choices=(FLOAT, DYNAMIC_RANGE, QAT_UINT8),
+    )
+    converter: str = option(
+        "auto",
+        "TensorFlow's converter: TOCO up to 2.17, MLIR from 1.15 on; auto takes the one that the version prefers.",
+        choices=("auto", "toco", "mlir"),
     )
     allow_select_tf_ops: bool = option(
         False, "Keep what TFLite has no operator for as TensorFlow operators; the device then needs the Flex delegate."
@@ -47,60 +56,136 @@ class Conversion:
     input_shapes: Dict[str, Tuple[int, ...]] = option(  # noqa: RUF009 - it makes a field
         {}, "Shapes to fix, by input name; -1 leaves a dimension unknown."
     )
+    input_stats: Dict[str, Tuple[float, ...]] = option(  # noqa: RUF009 - it makes a field
+        {},
+        "For qat_uint8, by input name: mean and standard deviation of the uint8 values, real = (value - mean) / "
+        "deviation. Without it they follow from the fake quantisation that the input goes into.",
+    )
+    signature_key: str = option("", "A SavedModel's signature; serving_default, or the only one, where empty.")
+    tags: Tuple[str, ...] = option((), "Tags of a SavedModel's graph; serve, or those of the only one, where empty.")
 
 
 def convert(step: Step) -> Dict[str, Any]:
+    """The edge ``convert``: a frozen graph."""
+    generation = _generation(step, generations.FROZEN_GRAPH)
+    _refuse_saved_model_options(step)
+    folder = step.inputs["model"].path
+    return _convert(step, FrozenGraph(folder / "graph.pb", signatures.read(folder)), generation)
+
+
+def convert_saved_model(step: Step) -> Dict[str, Any]:
+    """The edge ``convert-saved-model``."""
+    _tell_version(step)
+    source = saved_models.read(step.inputs["model"], step.options.signature_key, step.options.tags)
+    kind = generations.SAVED_MODEL_OF_FUNCTIONS if source.functions else generations.SAVED_MODEL_OF_GRAPH
+    return _convert(step, source, _generation(step, kind))
+
+
+def convert_keras_h5(step: Step) -> Dict[str, Any]:
+    """The edge ``convert-keras-h5``."""
+    return _convert_keras(step, generations.KERAS_H5, ".h5")
+
+
+def convert_keras(step: Step) -> Dict[str, Any]:
+    """The edge ``convert-keras``."""
+    return _convert_keras(step, generations.KERAS_V3, ".keras")
+
+
+def _convert_keras(step: Step, kind: str, suffix: str) -> Dict[str, Any]:
+    generation = _generation(step, kind)
+    _refuse_saved_model_options(step)
+    step.progress(0.05, "loading the Keras model")
+    return _convert(step, keras_models.load(step.inputs["model"], suffix, step.scratch), generation)
+
+
+def _tell_version(step: Step) -> str:
+    import tensorflow as tf
+
+    version: str = tf.__version__
+    step.progress(0.0, "TensorFlow {}".format(version))
+    return version
+
+
+def _generation(step: Step, source: str) -> Generation:
+    """This TensorFlow's row of the table. Raises StepError where it cannot do what the options ask."""
+    generation = generation_of(_tell_version(step))
+    availability.check_source(generation, source)
+    availability.check_quantization(generation, step.options.quantization)
+    availability.check_operators(generation, step.options.allow_select_tf_ops, step.options.allow_custom_ops)
+    return generation
+
+
+def _refuse_saved_model_options(step: Step) -> None:
+    for name in ("signature_key", "tags"):
+        if getattr(step.options, name):
+            raise StepError(
+                "INVALID_OPTION",
+                "The option {} is for SavedModels, and this is none. Leave it out.".format(name),
+                {"option": name, "value": getattr(step.options, name)},
+            )
+
+
+def _convert(step: Step, source: Source, generation: Generation) -> Dict[str, Any]:
     """Write ``model.tflite`` and ``signature.json``; tell the operators, the size and what converted."""
     import tensorflow as tf
 
-    model = step.inputs["model"].path
-    generation = generation_of(tf.__version__)
-    signature = shape_inputs(signatures.read(model), step.options.input_shapes, generation)
-    request = _request(model, signature, step.options)
-
-    step.progress(0.1, "converting with {}".format(generation.engine))
-    content = _run(generation, request)
+    chosen = availability.choose_converter(generation, step.options.converter, step.options.quantization)
+    signature = shape_inputs(source.signature, step.options.input_shapes, generation, chosen)
+    request = Request(
+        source=source,
+        signature=signature,
+        quantization=step.options.quantization,
+        converter=chosen,
+        allow_select_tf_ops=step.options.allow_select_tf_ops,
+        allow_custom_ops=step.options.allow_custom_ops,
+        input_stats=step.options.input_stats,
+    )
+    step.progress(0.1, "converting with {}".format(chosen.upper()))
+    converted = _run(request, generation)
 
     step.progress(0.9, "writing")
-    flatbuffer = tflite_file.read(content)
-    converted = _signature_of(flatbuffer, signature).costing(EXPECTED_ERROR[step.options.quantization])
-    (step.output / MODEL).write_bytes(content)
-    signatures.write(step.output, converted)
+    flatbuffer = tflite_file.read(converted.content)
+    made = ends.signature_of(flatbuffer, signature, converted).costing(EXPECTED_ERROR[request.quantization])
+    (step.output / MODEL).write_bytes(converted.content)
+    signatures.write(step.output, made)
     return {
-        "converter": generation.engine,
+        "converter": chosen.upper(),
         "tensorflow": tf.__version__,
-        "quantization": step.options.quantization,
-        "size": len(content),
+        "quantization": request.quantization,
+        "size": len(converted.content),
         "operators": dict(Counter(flatbuffer.operators)),
     }
 
 
-def shape_inputs(signature: Signature, shapes: Dict[str, Tuple[int, ...]], generation: Generation) -> Signature:
+def shape_inputs(
+    signature: Signature, shapes: Dict[str, Tuple[int, ...]], generation: Generation, converter: str
+) -> Signature:
     """The signature with the wanted shapes filled in.
 
-    A generation that needs static shapes gets a batch of 1 where the batch is unknown, as its converter would choose.
+    A converter that needs static shapes gets a batch of 1 where the batch is unknown, as it would choose itself.
 
     Raises StepError INVALID_OPTION where a wanted shape does not fit, DYNAMIC_SHAPE where a dimension stays
-    unknown that this generation must know.
+    unknown that this converter must know.
     """
     known = [tensor.name for tensor in signature.inputs]
     for name, shape in shapes.items():
         if name not in known:
             raise _invalid_shape(name, shape, "the model has no such input; its inputs are " + ", ".join(known))
-    inputs = tuple(_shape_input(tensor, shapes.get(tensor.name), generation) for tensor in signature.inputs)
+    dynamic = takes_dynamic_shapes(generation, converter)
+    inputs = tuple(_shape_input(tensor, shapes.get(tensor.name), dynamic, converter) for tensor in signature.inputs)
     return replace(signature, inputs=inputs)
 
 
-def _shape_input(tensor: Tensor, wanted: Optional[Tuple[int, ...]], generation: Generation) -> Tensor:
+def _shape_input(tensor: Tensor, wanted: Optional[Tuple[int, ...]], dynamic: bool, converter: str) -> Tensor:
     shape = tensor.shape
     if wanted is not None:
         if shape is not None and not _fits(wanted, shape):
             raise _invalid_shape(tensor.name, wanted, "the model's input has shape {}".format(list(shape)))
         shape = wanted
-    if shape is not None and not generation.dynamic_shapes and shape[:1] == (-1,):
+    if shape is not None and not dynamic and shape[:1] == (-1,):
         shape = (1,) + shape[1:]
-    if shape is None or (-1 in shape and not generation.dynamic_shapes):
-        raise _dynamic_shape(tensor.name, shape, generation)
+    if shape is None or (-1 in shape and not dynamic):
+        raise _dynamic_shape(tensor.name, shape, converter)
     return replace(tensor, shape=shape)
 
 
@@ -116,73 +201,23 @@ def _invalid_shape(name: str, shape: Tuple[int, ...], why: str) -> StepError:
     )
 
 
-def _dynamic_shape(name: str, shape: Optional[Tuple[int, ...]], generation: Generation) -> StepError:
+def _dynamic_shape(name: str, shape: Optional[Tuple[int, ...]], converter: str) -> StepError:
     """What to do about an input with unknown dimensions; a newer converter needs its rank only."""
     shown = "unknown rank" if shape is None else "the shape {}".format(list(shape))
     example = [1, 64, 64, 3] if shape is None else [64 if size == -1 else size for size in shape]
-    other_way = "" if shape is None else ", or convert with TensorFlow 2.2 or newer"
+    other_way = "" if shape is None else ", or convert with TensorFlow 2.2 or newer and its MLIR converter"
     return StepError(
         "DYNAMIC_SHAPE",
         "The input {} has {}, which the converter {} cannot take. Fix it with the option input_shapes, "
-        "such as {}{}.".format(name, shown, generation.engine, json.dumps({name: example}), other_way),
+        "such as {}{}.".format(name, shown, converter.upper(), json.dumps({name: example}), other_way),
         {"input": name, "shape": None if shape is None else list(shape), "option": "input_shapes"},
     )
 
 
-def _request(model: Path, signature: Signature, options: Conversion) -> Request:
-    return Request(
-        graph=model / "graph.pb",
-        input_arrays=tuple(_array(tensor.tensor) for tensor in signature.inputs),
-        output_arrays=tuple(_array(tensor.tensor) for tensor in signature.outputs),
-        input_shapes={
-            _array(tensor.tensor): [None if size == -1 else size for size in tensor.shape]
-            for tensor in signature.inputs
-            if tensor.shape is not None
-        },
-        dynamic_range=options.quantization == "dynamic_range",
-        allow_select_tf_ops=options.allow_select_tf_ops,
-        allow_custom_ops=options.allow_custom_ops,
-    )
-
-
-def _array(tensor: str) -> str:
-    """A tensor as the converters name it: without the number of the node's first output."""
-    return tensor[:-2] if tensor.endswith(":0") else tensor
-
-
-def _run(generation: Generation, request: Request) -> bytes:
-    # What the converters raise has no common base: ConverterError derives from Exception,
-    # an unknown operator is a NotFoundError, a shape that does not fit a ValueError.
+def _run(request: Request, generation: Generation) -> Converted:
     try:
-        return generation.convert(request)
+        return engine.run(request, generation)
+    except StepError:
+        raise
     except Exception as error:
-        raise conversion_refused(error, request, generation.engine) from error
-
-
-def _signature_of(flatbuffer: tflite_file.Flatbuffer, source: Signature) -> Signature:
-    """The source's names with the .tflite's own tensors."""
-    return replace(
-        source,
-        inputs=_rename(source.inputs, flatbuffer.inputs, "inputs"),
-        outputs=_rename(source.outputs, flatbuffer.outputs, "outputs"),
-    )
-
-
-def _rename(wanted: Tuple[Tensor, ...], found: Tuple[tflite_file.Tensor, ...], what: str) -> Tuple[Tensor, ...]:
-    """The tensors found, under the names wanted.
-
-    Converters keep the names of the arrays that they were given; where one does not (two outputs that are
-    the same tensor, say), it keeps their order.
-    """
-    by_name = {tensor.name: tensor for tensor in found}
-    arrays = [_array(tensor.tensor) for tensor in wanted]
-    if all(array in by_name for array in arrays):
-        matched = tuple(by_name[array] for array in arrays)
-    elif len(found) == len(wanted):
-        matched = found
-    else:
-        raise outputs_lost(what, arrays, [tensor.name for tensor in found])
-    return tuple(
-        Tensor(name=one.name, tensor=other.name, dtype=other.dtype, shape=other.shape)
-        for one, other in zip(wanted, matched)
-    )
+        raise conversion_refused(error, request) from error

@@ -1,12 +1,14 @@
 """What a converter's exception means: from its text to a StepError."""
 
 import re
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Optional, Set
 
 from modelmill_worker import StepError
 from modelmill_worker.errors import TOOL
 
+from modelmill_tflite_quantizer import saved_models
 from modelmill_tflite_quantizer.request import Request
+from modelmill_tflite_quantizer.sources import FrozenGraph, SavedModel
 
 #: At most so many nodes are named; `node_count` tells how many there are.
 NODES_SHOWN = 20
@@ -24,19 +26,94 @@ _MENTIONS = (
 )
 
 
-def conversion_refused(error: Exception, request: Request, engine: str) -> StepError:
-    """What a converter raised: UNSUPPORTED_OPERATION with the nodes, or CONVERTER_REFUSED with the telling line."""
+#: What TOCO says of an array whose range no training has recorded, and the operator that it goes into or comes from.
+_RANGES = (
+    re.compile(
+        r"Array (?P<array>\S+), which is an input to the (?P<operator>\w+) operator producing the output array "
+        r"(?P<output>\S+), is lacking min/max data"
+    ),
+    re.compile(r"Array (?P<array>\S+) does not have MinMax information, and is not a constant array"),
+)
+#: An operator that computes with floats only.
+_NO_UINT8 = re.compile(r"Unimplemented: this graph contains an operator of type (\w+) for which the quantized form")
+#: A shape that the converter would have to know.
+_UNKNOWN_SHAPE = re.compile(r"None is only supported in the 1st dimension\. Tensor '(?P<tensor>[^']+)'")
+
+
+def conversion_refused(error: Exception, request: Request) -> StepError:
+    """What a converter raised, or died of, by its text.
+
+    MISSING_QUANTIZATION_RANGES, UNSUPPORTED_QUANTIZATION, UNSUPPORTED_OPERATION with the nodes, DYNAMIC_SHAPE, or
+    CONVERTER_REFUSED with the telling line.
+    """
     text = str(error)
+    known = _ranges_missing(text) or _no_uint8(text) or _unknown_shape(text)
+    if known is not None:
+        return known
     operations = unsupported_operations(text)
     if operations:
         return _unsupported(operations, request)
     line = telling_line(text) or type(error).__name__
+    converter = request.converter.upper()
     return StepError(
         "CONVERTER_REFUSED",
-        "TensorFlow's converter {} refused the graph: {}. The step's log tells more.".format(engine, line.rstrip(".")),
-        {"converter": engine, "line": line, "exception": type(error).__name__},
+        "TensorFlow's converter {} refused the model: {}. The step's log tells more.".format(
+            converter, line.rstrip(".")
+        ),
+        {"converter": converter, "line": line, "exception": type(error).__name__},
         TOOL,
         text,
+    )
+
+
+def _ranges_missing(text: str) -> Optional[StepError]:
+    for pattern in _RANGES:
+        found = pattern.search(text)
+        if found is None:
+            continue
+        details = found.groupdict()
+        place = (
+            ", an input of the {} that makes {},".format(details["operator"], details["output"])
+            if ("operator" in details)
+            else ""
+        )
+        return StepError(
+            "MISSING_QUANTIZATION_RANGES",
+            "The array {}{} has no range: no fake quantisation stands after it in the graph. Put one there (where it "
+            "is an output, an identity before the fake quantisation's end is enough), train with it, and convert "
+            "again; or convert with quantization=float or quantization=dynamic_range, which need no "
+            "ranges.".format(details["array"], place),
+            dict(details, option="quantization"),
+            TOOL,
+            text,
+        )
+    return None
+
+
+def _no_uint8(text: str) -> Optional[StepError]:
+    found = _NO_UINT8.search(text)
+    if found is None:
+        return None
+    return StepError(
+        "UNSUPPORTED_QUANTIZATION",
+        "TOCO has no uint8 form of the operator {}. Replace it or cut it out of the graph, or convert with "
+        "quantization=float.".format(found.group(1)),
+        {"operators": sorted(set(_NO_UINT8.findall(text))), "option": "quantization"},
+        TOOL,
+        text,
+    )
+
+
+def _unknown_shape(text: str) -> Optional[StepError]:
+    found = _UNKNOWN_SHAPE.search(text)
+    if found is None:
+        return None
+    return StepError(
+        "DYNAMIC_SHAPE",
+        "{} has unknown dimensions, which the converter cannot take. Fix them with the option input_shapes.".format(
+            found.group("tensor")
+        ),
+        {"tensor": found.group("tensor"), "option": "input_shapes"},
     )
 
 
@@ -93,10 +170,16 @@ def _remedies(request: Request) -> str:
 
 
 def _nodes_of(operations: List[str], request: Request) -> List[Dict[str, Any]]:
-    """The nodes of the graph, and of the functions it brings, that are of these operations."""
+    """The nodes of the graph, and of the functions it brings, that are of these operations. A Keras model has none."""
     from modelmill_worker import graph_def
 
-    graph = graph_def.read(request.graph)
+    source = request.source
+    if isinstance(source, FrozenGraph):
+        graph = graph_def.read(source.path)
+    elif isinstance(source, SavedModel):
+        graph = saved_models.graph_of(source)
+    else:
+        return []
     nodes = list(graph.node)
     for function in graph.library.function:
         nodes.extend(function.node_def)

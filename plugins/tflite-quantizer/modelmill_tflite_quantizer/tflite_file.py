@@ -6,8 +6,8 @@ where absent). TensorFlow before 2.3 brings no reader, and of the file only a fe
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Any, List, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional, Tuple
 
 from modelmill_worker import StepError
 from modelmill_worker.errors import TOOL
@@ -55,11 +55,14 @@ class Flatbuffer:
 
     operators: one name for each operator of each subgraph, in order; custom operators by their own name.
     inputs, outputs: those of the first subgraph, which is the one that runs, in order.
+    signature_inputs, signature_outputs: by the names of the file's first signature; empty where it has none.
     """
 
     operators: Tuple[str, ...]
     inputs: Tuple[Tensor, ...]
     outputs: Tuple[Tensor, ...]
+    signature_inputs: Dict[str, Tensor] = field(default_factory=dict)
+    signature_outputs: Dict[str, Tensor] = field(default_factory=dict)
 
 
 def read(content: bytes) -> Flatbuffer:
@@ -135,11 +138,21 @@ def _read_model(model: _Table) -> Flatbuffer:
     subgraphs = model.tables(2)
     first = subgraphs[0]
     tensors = first.tables(0)
+    signatures = model.tables(7)[:1]
     return Flatbuffer(
         operators=tuple(names[operator.scalar(0, "I")] for subgraph in subgraphs for operator in subgraph.tables(3)),
         inputs=tuple(_tensor(tensors[index]) for index in first.integers(1) or ()),
         outputs=tuple(_tensor(tensors[index]) for index in first.integers(2) or ()),
+        signature_inputs=_named(signatures, 0, tensors),
+        signature_outputs=_named(signatures, 1, tensors),
     )
+
+
+def _named(signatures: List[_Table], ends: int, tensors: List[_Table]) -> Dict[str, Tensor]:
+    """The inputs or outputs of signatures: pairs of a name and a tensor of the first subgraph."""
+    return {
+        end.text(0): _tensor(tensors[end.scalar(1, "I")]) for signature in signatures for end in signature.tables(ends)
+    }
 
 
 def _operator_name(code: _Table) -> str:

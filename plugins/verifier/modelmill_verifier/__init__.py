@@ -1,21 +1,40 @@
 """modelmill plug-in: runs models before and after a conversion, and says how far apart their outputs are."""
 
-import importlib.util
 from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl
+from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl, installed_tensorflow
 
 from modelmill_verifier.comparison import Comparison, compare
+from modelmill_verifier.contrast import contrast
 from modelmill_verifier.graph_run import run_checkpoint, run_frozen_graph, run_graph
-from modelmill_verifier.sampling import Sampling, adopt, sample
+from modelmill_verifier.keras_run import run_keras
+from modelmill_verifier.sampling import (
+    Sampling,
+    adopt,
+    adopt_keras,
+    adopt_saved_model,
+    sample,
+    sample_keras,
+    sample_saved_model,
+)
+from modelmill_verifier.saved_model_run import run_saved_model
 from modelmill_verifier.tfjs_run import run_tfjs
+from modelmill_verifier.tflite_interpreter import has_interpreter, interpreter_class
 from modelmill_verifier.tflite_run import run_tflite
 from modelmill_verifier.warm_up import warm_up
 
 Facts = Dict[str, Any]
 
-_FROZEN = ("model", "tf.frozen_graph")
 _OUTPUTS = (("outputs", "dataset"), ("reference", "dataset"))
+
+#: Those that can run what they read: 1.5 is the oldest that there is an environment for.
+_ANY = "tensorflow>=1.5"
+#: Before that there is no interpreter in Python.
+_WITH_INTERPRETER = "tensorflow>=1.9"
+#: Before that TensorFlow comes without h5py, or with one that its Keras cannot read attributes with.
+_WITH_HDF5 = "tensorflow>=1.15"
+#: The first that reads a .keras archive.
+_WITH_KERAS_ARCHIVE = "tensorflow>=2.12"
 
 
 @hookimpl
@@ -26,31 +45,56 @@ def modelmill_plugins() -> Iterator[Plugin]:
         version="0.1.0",
         summary="Runs a model and what was made of it on the same inputs, and compares the outputs.",
         edges=(
-            Edge("sample", Role.SAMPLE, (_FROZEN,), "dataset", sample, Sampling),
-            Edge("adopt", Role.SAMPLE, (_FROZEN, ("dataset", "dataset")), "dataset", adopt),
-            _run("run-checkpoint", "tf.checkpoint", run_checkpoint, "tensorflow>=1.5", Preference.WRITER),
-            _run("run-graph", "tf.graph_def", run_graph, "tensorflow>=1.5", Preference.WRITER),
-            _run("run-frozen-graph", "tf.frozen_graph", run_frozen_graph, "tensorflow>=1.5", Preference.WRITER),
-            _run("run-tflite", "tflite", run_tflite, "tensorflow>=1.15", Preference.NEWEST),
+            _sample("sample", "tf.frozen_graph", sample),
+            _sample("sample-saved-model", "tf.saved_model", sample_saved_model),
+            _sample("sample-keras-h5", "keras.h5", sample_keras, _WITH_HDF5),
+            _sample("sample-keras-v3", "keras.v3", sample_keras, _WITH_KERAS_ARCHIVE),
+            _adopt("adopt", "tf.frozen_graph", adopt),
+            _adopt("adopt-saved-model", "tf.saved_model", adopt_saved_model),
+            _adopt("adopt-keras-h5", "keras.h5", adopt_keras, _WITH_HDF5),
+            _adopt("adopt-keras-v3", "keras.v3", adopt_keras, _WITH_KERAS_ARCHIVE),
+            _run("run-checkpoint", "tf.checkpoint", run_checkpoint, _ANY),
+            _run("run-graph", "tf.graph_def", run_graph, _ANY),
+            _run("run-frozen-graph", "tf.frozen_graph", run_frozen_graph, _ANY),
+            _run("run-saved-model", "tf.saved_model", run_saved_model, _ANY),
+            _run("run-keras-h5", "keras.h5", run_keras, _WITH_HDF5),
+            _run("run-keras-v3", "keras.v3", run_keras, _WITH_KERAS_ARCHIVE),
+            _run("run-tflite", "tflite", run_tflite, _WITH_INTERPRETER, Preference.MAKER),
             _run("run-tfjs", "tfjs.graph_model", run_tfjs, "tfjs-node>=4.22,<5", Preference.NEWEST),
             Edge("compare", Role.COMPARE, _OUTPUTS, "report.verification", compare, Comparison),
+            Edge("contrast", Role.CONTRAST, (("*", "dataset"),), "report.contrast", contrast),
         ),
         preload=_preload,
         warm_up=warm_up,
     )
 
 
-def _run(name: str, kind: str, run: Callable[[Step], Facts], needs: str, preference: Preference) -> Edge:
+def _sample(name: str, kind: str, run: Callable[[Step], Facts], *needs: str) -> Edge:
+    """An edge that makes up inputs for models of a kind."""
+    return Edge(name, Role.SAMPLE, (("model", kind),), "dataset", run, Sampling, needs, Preference.WRITER)
+
+
+def _adopt(name: str, kind: str, run: Callable[[Step], Facts], *needs: str) -> Edge:
+    """An edge that takes a user's arrays as inputs for models of a kind."""
+    inputs = (("model", kind), ("dataset", "dataset"))
+    return Edge(name, Role.SAMPLE, inputs, "dataset", run, requires=needs, preference=Preference.WRITER)
+
+
+def _run(
+    name: str, kind: str, run: Callable[[Step], Facts], needs: str, preference: Preference = Preference.WRITER
+) -> Edge:
     """An edge that runs models of a kind on the inputs of a dataset."""
     inputs = (("model", kind), ("inputs", "dataset"))
     return Edge(name, Role.RUN, inputs, "dataset", run, requires=(needs,), preference=preference)
 
 
 def _preload() -> None:
-    """Import TensorFlow with its interpreter where the environment has it; `base` has none and needs none."""
-    if importlib.util.find_spec("tensorflow") is not None:
-        import tensorflow as tf
+    """Import TensorFlow with its interpreter and its Keras where the environment has them; `base` needs neither."""
+    if not installed_tensorflow.is_installed():
+        return
+    import tensorflow as tf
 
-        assert tf.version if hasattr(tf, "version") else tf.VERSION
-        if hasattr(tf, "lite"):
-            assert tf.lite.Interpreter
+    # Each is imported when it is first looked up: contrib takes seconds, Keras 3 a second.
+    assert tf.keras.models
+    if has_interpreter():
+        assert interpreter_class()

@@ -62,7 +62,7 @@ def differ(output: str, actual: Optional[np.ndarray], reference: np.ndarray, tol
         )
     if "S" in (actual.dtype.kind, reference.dtype.kind):
         return _differ_as_text(output, actual, reference)
-    return _differ_as_numbers(output, _as_numbers(actual), _as_numbers(reference), actual.shape, tolerance)
+    return _differas_numbers(output, as_numbers(actual), as_numbers(reference), actual.shape, tolerance)
 
 
 def _failed(output: str, shape: Tuple[int, ...], reason: str) -> Difference:
@@ -74,14 +74,14 @@ def _differ_as_text(output: str, actual: np.ndarray, reference: np.ndarray) -> D
     return Difference(output, actual.shape, None, None, None, None, same, None if same else "the texts differ")
 
 
-def _as_numbers(values: np.ndarray) -> np.ndarray:
+def as_numbers(values: np.ndarray) -> np.ndarray:
     """A flat array of float64; a complex number gives its two parts."""
     if values.dtype.kind == "c":
         return np.ascontiguousarray(values, dtype=np.complex128).reshape(-1).view(np.float64)
     return values.astype(np.float64).reshape(-1)
 
 
-def _differ_as_numbers(
+def _differas_numbers(
     output: str, actual: np.ndarray, reference: np.ndarray, shape: Tuple[int, ...], tolerance: float
 ) -> Difference:
     finite = np.isfinite(reference)

@@ -7,13 +7,12 @@ show in the comparison, and would not if the reference had gone through it.
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-import numpy as np
 from modelmill_worker import Step, StepError, graph_def, source_files
 from modelmill_worker import signature as signatures
-from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier.run_results import Arrays, RunResult, first_line, run_failed, run_on_inputs
+from modelmill_verifier import sessions
+from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
 
 
@@ -98,52 +97,19 @@ def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
 def _run_in_session(graph: Any, restoration: Restoration, feeds: Arrays, fetches: Dict[str, str]) -> Arrays:
     import tensorflow as tf
 
-    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
     with tf.Graph().as_default() as imported:
-        _import(v1, graph, tf.__version__)
-        # One thread: sums are taken in the same order in every run.
-        config = v1.ConfigProto(
-            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, allow_soft_placement=True
-        )
-        with v1.Session(graph=imported, config=config) as session:
-            try:
-                for operation, feed in restoration.assignments():
-                    session.run(operation, feed)
-                values = session.run(fetches, feeds)
-            except tf.errors.OpError as error:
-                if _is_unreadable(error):
-                    raise _not_readable(tf.__version__, error) from error
-                raise run_failed("TensorFlow " + tf.__version__, error) from error
-    return {name: _plain(np.asarray(value)) for name, value in values.items()}
+        _import(graph)
+        with sessions.open_session(imported) as session:
+            for operation, feed in restoration.assignments():
+                session.run(operation, feed)
+            values = session.run(fetches, feeds)
+    return {name: sessions.plain(value) for name, value in values.items()}
 
 
-def _import(v1: Any, graph: Any, version: str) -> None:
+def _import(graph: Any) -> None:
     import tensorflow as tf
 
     try:
-        v1.import_graph_def(graph, name="")
-    except (ValueError, TypeError, tf.errors.OpError) as error:
-        raise _not_readable(version, error) from error
-
-
-def _is_unreadable(error: Exception) -> bool:
-    """Whether a run failed because the graph is too new; before 1.8, TensorFlow looks at attributes only then."""
-    return "NodeDef mentions attr" in str(error) or "Op type not registered" in str(error)
-
-
-def _not_readable(version: str, error: Exception) -> StepError:
-    line = first_line(error)
-    return StepError(
-        "GRAPH_NOT_READABLE",
-        "TensorFlow {} cannot read this graph: {}. A version as new as the one that wrote it can.".format(
-            version, line.rstrip(".")
-        ),
-        {"tensorflow": version, "line": line},
-        TOOL,
-        str(error),
-    )
-
-
-def _plain(values: np.ndarray) -> np.ndarray:
-    """Strings as numpy's bytes, which a file of plain arrays can hold; anything else as it is."""
-    return values.astype("S") if values.dtype == object else values
+        sessions.v1().import_graph_def(graph, name="")
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        raise sessions.not_readable(error) from error

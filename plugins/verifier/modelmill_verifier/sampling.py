@@ -1,4 +1,4 @@
-"""The edges ``sample`` and ``adopt``: inputs to run a model and its conversions on."""
+"""The edges ``sample...`` and ``adopt...``: inputs to run a model and its conversions on, for each kind of source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from modelmill_worker import Step, StepError, Tree, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_verifier import arrays, datasets
+from modelmill_verifier import arrays, datasets, keras_models, saved_models
 from modelmill_verifier.datasets import Dataset
 
 #: What an unknown dimension becomes: the first is nearly always the batch, the others height, width or length.
@@ -24,7 +24,7 @@ _MOST_ELEMENTS = 2**28
 
 @dataclass(frozen=True)
 class Sampling:
-    """Options of the edge ``sample``."""
+    """Options of the edges ``sample...``."""
 
     seed: int = option(0, "Equal seeds give equal inputs.")
     input_shapes: Dict[str, Tuple[int, ...]] = option(  # noqa: RUF009 - it makes a field
@@ -38,7 +38,20 @@ def sample(step: Step) -> Dict[str, Any]:
     An unknown batch becomes 1, another unknown dimension 64, unless ``input_shapes`` says otherwise. Inputs for which
     nothing sensible can be made (strings, an unknown rank) are told as `skipped`.
     """
-    signature = signatures.read(step.inputs["model"].path)
+    return _sample(step, signatures.read(step.inputs["model"].path))
+
+
+def sample_saved_model(step: Step) -> Dict[str, Any]:
+    """As `sample`, for the inputs of a SavedModel's signature, read without TensorFlow."""
+    return _sample(step, saved_models.signature_of(step.inputs["model"]))
+
+
+def sample_keras(step: Step) -> Dict[str, Any]:
+    """As `sample`, for the inputs of a Keras model, which is loaded to see them."""
+    return _sample(step, keras_models.describe(keras_models.load(step)))
+
+
+def _sample(step: Step, signature: Signature) -> Dict[str, Any]:
     shapes = _resolve_shapes(signature, step.options.input_shapes)
     # The stream of RandomState is the same in every numpy, by promise.
     random = np.random.RandomState(step.options.seed % 2**32)
@@ -65,7 +78,20 @@ def adopt(step: Step) -> Dict[str, Any]:
 
     Raises StepError INPUT_MISMATCH where an array is missing or its type or shape does not fit.
     """
-    signature = signatures.read(step.inputs["model"].path)
+    return _adopt(step, signatures.read(step.inputs["model"].path))
+
+
+def adopt_saved_model(step: Step) -> Dict[str, Any]:
+    """As `adopt`, for the inputs of a SavedModel's signature, read without TensorFlow."""
+    return _adopt(step, saved_models.signature_of(step.inputs["model"]))
+
+
+def adopt_keras(step: Step) -> Dict[str, Any]:
+    """As `adopt`, for the inputs of a Keras model, which is loaded to see them."""
+    return _adopt(step, keras_models.describe(keras_models.load(step)))
+
+
+def _adopt(step: Step, signature: Signature) -> Dict[str, Any]:
     given = arrays.read(_npz_of(step.inputs["dataset"]))
     fitted = {tensor.name: _fit(_find(given, tensor, signature), tensor) for tensor in signature.inputs}
     dataset = Dataset(signature, fitted)

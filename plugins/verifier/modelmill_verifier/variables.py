@@ -12,6 +12,8 @@ from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 import numpy as np
 from modelmill_worker import StepError, graph_def
 
+from modelmill_verifier import sessions
+
 _REFERENCES = ("Variable", "VariableV2")
 _RESOURCE = "VarHandleOp"
 _ASSIGNMENTS = ("Assign", "AssignVariableOp")
@@ -79,11 +81,8 @@ def _is_variable(node: Any) -> bool:
 
 
 def _open(checkpoint: str) -> Any:
-    import tensorflow as tf
-
-    train = tf.compat.v1.train if hasattr(tf.compat, "v1") else tf.train
     with _refusing_damage():
-        return train.NewCheckpointReader(checkpoint)
+        return sessions.v1().train.NewCheckpointReader(checkpoint)
 
 
 def _read(reader: Any, key: str) -> np.ndarray:

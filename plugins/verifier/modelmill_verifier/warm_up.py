@@ -1,18 +1,19 @@
 """A run in small: the first session of a process costs more than later ones."""
 
-import importlib.util
-
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.tensorflow_threads import use_one_thread
+
+from modelmill_verifier import sessions
 
 
 def warm_up() -> None:
     """Run one addition, where the environment has TensorFlow."""
-    if importlib.util.find_spec("tensorflow") is None:
+    if not installed_tensorflow.is_installed():
         return
     import tensorflow as tf
 
     use_one_thread()
-    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+    v1 = sessions.v1()
     with tf.Graph().as_default() as graph:
         number = v1.placeholder(tf.float32, [1], name="number")
         total = tf.add(number, 1.0)

@@ -109,7 +109,10 @@ class TargetRequest(google.protobuf.message.Message):
     one that can.
     """
     every_version: builtins.bool
-    """One result for each version that can rather than one for the best: their labels are "tflite@1.12.3" and so on."""
+    """One result for each version that can rather than one for the best: their labels are "tflite@1.12.3" and so on.
+    That is a question rather than a demand: it is answered when one version at least made something, and a version
+    that failed, or whose result is too far from the source, fails its own result only. No other version is tried.
+    """
     def __init__(
         self,
         *,
@@ -271,7 +274,9 @@ class Conversion(google.protobuf.message.Message):
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Result]: ...
     @property
     def failure(self) -> modelmill_protos.v1.failure_pb2.Failure:
-        """The first failure that ended it, where it FAILED."""
+        """The first failure of a target, where it FAILED. A failure that another version of TensorFlow overcame is only in its
+        step; where all failed, this is that of the first version, and its details name the others (`tried`).
+        """
     def __init__(
         self,
         *,
@@ -308,7 +313,9 @@ class Plan(google.protobuf.message.Message):
         """In an order in which each step comes after those it needs."""
     @property
     def notes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What the user should know: environments that could not be had, checks that could not be made."""
+        """What the user should know: environments that could not be had, checks that could not be made, versions of
+        TensorFlow that failed and which one did it.
+        """
     def __init__(
         self,
         *,
@@ -630,7 +637,8 @@ class Event(google.protobuf.message.Message):
     @property
     def state_change(self) -> global___StateChange: ...
     @property
-    def planned(self) -> global___Plan: ...
+    def planned(self) -> global___Plan:
+        """Told again, with the same steps and more, when a version of TensorFlow failed and the next is tried."""
     @property
     def step_change(self) -> global___Step: ...
     @property

@@ -16,7 +16,10 @@ NOW = datetime(2024, 5, 6, 7, 8, 9, 123456, UTC)
 ARTIFACT = Artifact("tflite", (File("model.tflite", "ab" * 32, 12),))
 SPEC = ConversionSpec(
     source=Artifact("", (File("graph.pb", "cd" * 32, 1 << 40),)),
-    targets=(TargetRequest("tflite", {"quantization": "dynamic", "levels": [1, 2], "scale": 0.5}),),
+    targets=(
+        TargetRequest("tflite", {"quantization": "dynamic", "levels": [1, 2], "scale": 0.5}, "1.9"),
+        TargetRequest("tflite", every_version=True),
+    ),
     plugin_options={"freezer": {"outputs": ["prob"]}},
     verification=VerificationRequest(False, 7, ARTIFACT.of_kind("dataset"), 0.0, {"x": (1, 224, 224, 3)}),
     limits=StepLimits(12.5, 1 << 30),
@@ -24,6 +27,7 @@ SPEC = ConversionSpec(
     salt="salt",
     ignore_cache=True,
     display_name="pnet",
+    version_retries=0,
 )
 
 
@@ -36,6 +40,7 @@ def test_what_a_client_leaves_out_is_as_usual():
     assert spec.limits == StepLimits()
     assert spec.conversion_deadline is None
     assert spec.verification == VerificationRequest()
+    assert spec.version_retries == 2
 
 
 def test_a_tolerance_of_zero_is_not_an_unset_one():
@@ -62,10 +67,14 @@ def test_refuses_a_value_that_makes_no_sense(spec, reason):
 PLAN = Plan(
     model={"kind": "tf.checkpoint", "producer": 134},
     steps=(
-        PlannedStep("freeze", "freezer", "freeze", "tf-1.15", {"model": "source"}, {}, "tf.frozen_graph", "", "why"),
+        PlannedStep(
+            "freeze", "freezer", "freeze", "tf-1.15", {"model": "source"}, {}, "tf.frozen_graph", "", "why", "1.15.5"
+        ),
     ),
     deliveries=(Delivery("tflite", "freeze", unverified="there is no reference"),),
     notes=("a note",),
+    round=2,
+    story=("tflite: TensorFlow 2.15.1 failed; TensorFlow 2.14.1 did it",),
 )
 STEP = StepRecord(
     "freeze",
@@ -99,6 +108,8 @@ RESULT = Result(
         1e-5,
     ),
     Failure("VERIFICATION_FAILED", "Too far off.", Fault.TOOL),
+    "2.14.1",
+    {"tflite@1.9.0": {"max_abs_difference": 0.5, "of_range": None, "output": "prob"}},
 )
 EVENTS = (
     Event(1, NOW, EventKind.STATE_CHANGE, {"state": "RUNNING", "failure": None}),
@@ -131,6 +142,13 @@ def test_a_conversion_tells_all_that_its_events_made_of_it():
     assert message.state == conversion_pb2.Conversion.FAILED
     assert message.end_time.ToDatetime(UTC) == NOW
     assert message.plan.steps[0].inputs == {"model": "source"}
+    assert message.plan.steps[0].tensorflow == "1.15.5"
+    assert list(message.plan.notes) == ["a note", "tflite: TensorFlow 2.15.1 failed; TensorFlow 2.14.1 did it"]
+    (result,) = message.results
+    assert result.tensorflow == "2.14.1"
+    (difference,) = result.differences
+    assert (difference.target, difference.max_abs_difference) == ("tflite@1.9.0", 0.5)
+    assert math.isnan(difference.of_range)
     step = message.steps[0]
     assert (step.state, step.cached, step.peak_memory, step.attempts) == (
         conversion_pb2.Step.SUCCEEDED,

@@ -36,6 +36,7 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
         *("--output-node", "prob", "--output-node", "bbox", "--input-shape", "x=1,8,8,3"),
         *("--dataset", "inputs.npz", "--seed", "7", "--tolerance", "0.01", "--no-verify", "--no-cache"),
         *("--salt", "s", "--deadline", "90", "--step-deadline", "1.5", "--memory", "4GiB"),
+        *("--tensorflow", ">=2.4,<2.16", "--retry-versions", "0"),
     )
     assert run.code == 0, run.err
     spec = next(iter(farm.conversions.conversions.values())).spec
@@ -54,6 +55,9 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
     assert spec.limits.conversion_deadline.seconds == 90
     assert spec.limits.step_deadline.ToMilliseconds() == 1500
     assert spec.limits.step_memory == 4 << 30
+    assert [target.tensorflow for target in spec.targets] == [">=2.4,<2.16"] * 2
+    assert spec.HasField("version_retries")
+    assert spec.version_retries == 0
 
 
 async def test_a_tolerance_that_is_not_given_is_not_zero(modelmill, model, farm):
@@ -61,6 +65,7 @@ async def test_a_tolerance_that_is_not_given_is_not_zero(modelmill, model, farm)
     spec = next(iter(farm.conversions.conversions.values())).spec
     assert not spec.verification.HasField("tolerance")
     assert not spec.limits.HasField("step_deadline")
+    assert not spec.HasField("version_retries")
 
 
 async def test_writes_what_succeeded_and_says_what_did_not(modelmill, model, tmp_path):
@@ -175,10 +180,3 @@ async def test_cancels_by_id(modelmill, model, farm):
     conversion = (await modelmill("convert", model, "--to", "tflite", "--detach")).out.strip()
     run = await modelmill("conversions", "cancel", conversion)
     assert run.out.strip() == f"{conversion} cancelled"
-
-
-async def test_tells_how_an_installation_goes(modelmill):
-    run = await modelmill("environments", "install", "base")
-    assert (run.code, run.out) == (0, "base is installed\n")
-    assert "unpacking" in run.err
-    assert (await modelmill("environments", "install", "nowhere")).err.startswith("error ENVIRONMENT_NOT_FOUND")

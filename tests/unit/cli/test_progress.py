@@ -50,6 +50,16 @@ def test_lines_tell_each_thing_once(capsys):
     ]
 
 
+def test_a_plan_that_goes_on_tells_what_is_new(capsys):
+    lines = LineReporter()
+    again = conversion_pb2.Event()
+    again.CopyFrom(PLANNED)
+    again.planned.steps.add(id="freeze-2", environment="tf-2.4")
+    for event in (PLANNED, again, again):
+        lines.happened(event)
+    assert capsys.readouterr().err.splitlines() == ["planned 1 steps", "planned 1 more steps"]
+
+
 def test_a_cached_and_a_failed_step_say_so():
     assert progress.describe_step(Step(state=Step.SUCCEEDED, cached=True)) == "from the cache"
     failed = Step(state=Step.FAILED)

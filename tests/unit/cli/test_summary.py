@@ -41,6 +41,15 @@ def test_every_step_and_every_output_has_its_row():
     assert ["tflite", "flat", "scalar", "0", "-", "0.000000", "passed"] in lines
 
 
+def test_results_of_several_versions_are_compared_pair_by_pair():
+    message = conversion_pb2.Conversion(id="c1", state=conversion_pb2.Conversion.SUCCEEDED)
+    for one, other in (("tflite@1.9.0", "tflite@2.15.1"), ("tflite@2.15.1", "tflite@1.9.0")):
+        message.results.add(target=one).differences.add(target=other, max_abs_difference=0.5, of_range=0.25)
+    rows = [line.split() for line in summarise(message).splitlines()]
+    assert ["tflite@1.9.0", "tflite@2.15.1", "0.5", "0.25"] in rows
+    assert sum("tflite@2.15.1" in row for row in rows) == 1
+
+
 def test_notes_come_from_plan_steps_and_checks_that_were_not_made():
     text = summarise(conversion())
     for note in ("a note of the plan", "a note of a step", "other was not verified: there is no Node."):

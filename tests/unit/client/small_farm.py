@@ -8,7 +8,7 @@ from modelmill.api.errors import FailureInterceptor
 from modelmill.artifacts import ArtifactStore
 from modelmill.client import conversion_pb2
 from modelmill.errors import ModelmillError
-from modelmill_protos.v1 import artifact_pb2_grpc, catalog_pb2, catalog_pb2_grpc, conversion_pb2_grpc
+from modelmill_protos.v1 import artifact_pb2_grpc, catalog_pb2, catalog_pb2_grpc, conversion_pb2_grpc, failure_pb2
 
 Conversion = conversion_pb2.Conversion
 
@@ -78,7 +78,9 @@ class Conversions(conversion_pb2_grpc.ConversionServiceServicer):
             conversion.state = Conversion.SUCCEEDED
             if not conversion.results:
                 for target in conversion.spec.targets:
-                    conversion.results.append(self.result(target.name, conversion))
+                    labels = [f"{target.name}@{version}" for version in ("1.9.0", "1.10.1")]
+                    for label in labels if target.every_version else [target.name]:
+                        conversion.results.append(self.result(label, conversion))
         yield conversion_pb2.Event(sequence=7, state_change=conversion_pb2.StateChange(state=conversion.state))
 
     def result(self, label, conversion):
@@ -92,15 +94,93 @@ class Conversions(conversion_pb2_grpc.ConversionServiceServicer):
         return result
 
 
+Environment = catalog_pb2.Environment
+
+
 class Catalog(catalog_pb2_grpc.CatalogServiceServicer):
+    """Environments that install in a moment; `held` are those that wait until they are given up."""
+
+    def __init__(self):
+        self.environments = {
+            "base": Environment(name="base", python="3.11", state=Environment.INSTALLED, disk_size=100 << 20),
+            "tf-1.10": Environment(
+                name="tf-1.10", python="3.6", provides={"tensorflow": "1.10.1"}, state=Environment.INSTALLABLE
+            ),
+            "tf-1.9": Environment(
+                name="tf-1.9",
+                python="3.6",
+                provides={"tensorflow": "1.9.0"},
+                state=Environment.UNAVAILABLE,
+                unavailable_reason="there is no CPython 3.6.",
+            ),
+            "tf-2.15": Environment(
+                name="tf-2.15",
+                python="3.11",
+                provides={"tensorflow": "2.15.1"},
+                state=Environment.INSTALLED,
+                disk_size=1 << 30,
+            ),
+        }
+        self.held = set()
+        self.at_work = 0
+        self.most_at_work = 0
+        self.at_rest = asyncio.Event()
+        self.given_up = []
+
     async def ListTargets(self, request, context):  # noqa: N802
         return catalog_pb2.ListTargetsResponse(targets=[catalog_pb2.Target(name="tflite")])
 
+    async def ListPlugins(self, request, context):  # noqa: N802
+        convert = catalog_pb2.Edge(name="convert", requires=["tensorflow>=1.10"])
+        plugins = [
+            catalog_pb2.Plugin(name="quantizer", edges=[convert]),
+            catalog_pb2.Plugin(name="inspector", edges=[catalog_pb2.Edge(name="inspect")]),
+        ]
+        return catalog_pb2.ListPluginsResponse(plugins=plugins)
+
+    async def ListEnvironments(self, request, context):  # noqa: N802
+        return catalog_pb2.ListEnvironmentsResponse(environments=self.environments.values(), disk_size=1 << 30)
+
     async def InstallEnvironment(self, request, context):  # noqa: N802
-        if request.name != "base":
-            raise ModelmillError("ENVIRONMENT_NOT_FOUND", "There is no such environment.", {"name": request.name})
-        yield catalog_pb2.EnvironmentProgress(message="unpacking")
-        yield catalog_pb2.EnvironmentProgress(environment=catalog_pb2.Environment(name="base"))
+        async for message in self._work(request.name, "unpacking"):
+            yield message
+
+    async def CheckEnvironment(self, request, context):  # noqa: N802
+        async for message in self._work(request.name, "importing"):
+            yield message
+
+    async def RemoveEnvironment(self, request, context):  # noqa: N802
+        if request.name == "base":
+            raise ModelmillError("ENVIRONMENT_IN_USE", "base is in use.", {"environment": "base"})
+        self.environments[request.name].state = Environment.INSTALLABLE
+        return self.environments[request.name]
+
+    async def _work(self, name, what):
+        environment = self.environments.get(name)
+        if environment is None:
+            raise ModelmillError("ENVIRONMENT_NOT_FOUND", "There is no such environment.", {"name": name})
+        self.at_work += 1
+        self.at_rest.clear()
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        try:
+            yield catalog_pb2.EnvironmentProgress(message=f"{name}: {what}")
+            if name in self.held:
+                await asyncio.Event().wait()
+            await asyncio.sleep(0.05)
+            if environment.state == Environment.UNAVAILABLE:
+                failure = failure_pb2.Failure(reason="ENVIRONMENT_UNAVAILABLE", message=environment.unavailable_reason)
+                yield catalog_pb2.EnvironmentProgress(failure=failure)
+            else:
+                environment.state = Environment.INSTALLED
+                yield catalog_pb2.EnvironmentProgress(message=f"{name}: It works: imports, freezes")
+                yield catalog_pb2.EnvironmentProgress(environment=environment)
+        except asyncio.CancelledError:
+            self.given_up.append(name)
+            raise
+        finally:
+            self.at_work -= 1
+            if not self.at_work:
+                self.at_rest.set()
 
 
 class Farm:
@@ -109,6 +189,7 @@ class Farm:
     def __init__(self, folder):
         self.store = ArtifactStore(folder / "artifacts")
         self.conversions = Conversions(self.store)
+        self.catalog = Catalog()
         self.address = f"unix:{folder}/farm.sock"
         self.server = None
 
@@ -116,7 +197,7 @@ class Farm:
         self.server = grpc.aio.server(interceptors=[FailureInterceptor()])
         artifact_pb2_grpc.add_ArtifactServiceServicer_to_server(ArtifactServicer(self.store), self.server)
         conversion_pb2_grpc.add_ConversionServiceServicer_to_server(self.conversions, self.server)
-        catalog_pb2_grpc.add_CatalogServiceServicer_to_server(Catalog(), self.server)
+        catalog_pb2_grpc.add_CatalogServiceServicer_to_server(self.catalog, self.server)
         self.server.add_insecure_port(self.address)
         await self.server.start()
 

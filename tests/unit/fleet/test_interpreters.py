@@ -50,6 +50,7 @@ def test_passes_over_a_shim_that_does_not_run(machine, script, tmp_path):
     assert isinstance(missing, Missing)
     assert missing.tried[str(shim)] == "exit code 127: pyenv: python3.1: command not found"
     assert "pyenv install 3.1" in missing.reason
+    assert "container image" in missing.reason
 
 
 def test_takes_the_newest_patch_of_pyenv(machine, tmp_path):

@@ -1,5 +1,7 @@
 """A small farm to plan on: the plug-ins and environments of the demo, as values."""
 
+from dataclasses import replace
+
 from modelmill.values import Availability, Edge, Environment, Plugin, Preference, Role, Target
 
 NO_OPTIONS = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -118,3 +120,105 @@ TF_2_15 = environment("tf-2.15", tensorflow="2.15.1")
 TFJS_4 = environment("tfjs-4", tensorflow="2.19.1", tensorflowjs="4.22.0")
 NODE = environment("tfjs-node", **{"tfjs-node": "4.22.0"})
 ENVIRONMENTS = (BASE, TF_1_15, TF_2_15, TFJS_4, NODE)
+
+
+# Every version: environments of many versions, and plug-ins that use them all
+
+VERSIONS = {
+    "1.5.0": 24,
+    "1.9.0": 26,
+    "1.12.3": 27,
+    "1.13.2": 27,
+    "1.15.5": 134,
+    "2.4.4": 561,
+    "2.14.1": 1575,
+    "2.15.1": 1645,
+    "2.16.2": 1766,
+    "2.21.0": 2474,
+}
+
+
+def tensorflow(version: str) -> Environment:
+    major, minor, _ = version.split(".")
+    made = environment(f"tf-{major}.{minor}", tensorflow=version)
+    return replace(made, graph_def_producer=VERSIONS[version])
+
+
+ALL_TENSORFLOWS = tuple(tensorflow(version) for version in VERSIONS)
+ALL_ENVIRONMENTS = (BASE, *ALL_TENSORFLOWS, TFJS_4, NODE)
+
+_ANY_TENSORFLOW = ("tensorflow>=1.5,<2.22",)
+WIDE_QUANTIZER = plugin(
+    "tflite-quantizer",
+    edge(
+        "convert",
+        Role.CONVERT,
+        {"model": "tf.frozen_graph"},
+        "tflite",
+        options_schema=options(quantization="float", input_shapes={}),
+        requires=_ANY_TENSORFLOW,
+        prefers="~=2.15.0",
+    ),
+    edge(
+        "convert-saved-model",
+        Role.CONVERT,
+        {"model": "tf.saved_model"},
+        "tflite",
+        options_schema=options(quantization="float", input_shapes={}),
+        requires=_ANY_TENSORFLOW,
+        prefers="~=2.15.0",
+    ),
+    edge(
+        "convert-keras",
+        Role.CONVERT,
+        {"model": "keras.h5"},
+        "tflite",
+        options_schema=options(quantization="float", input_shapes={}),
+        requires=("tensorflow>=1.9,<2.22",),
+        prefers="~=2.15.0",
+    ),
+    targets=(Target("tflite", "tflite", "", "tflite-quantizer", options(quantization="float", input_shapes={})),),
+)
+_SAMPLE_OPTIONS = options(seed=0, input_shapes={})
+WIDE_VERIFIER = plugin(
+    "verifier",
+    *(item for item in VERIFIER.edges if item.name != "run-tflite"),
+    edge(
+        "run-tflite",
+        Role.RUN,
+        {"model": "tflite", "inputs": "dataset"},
+        "dataset",
+        requires=("tensorflow>=1.9",),
+        preference=Preference.MAKER,
+    ),
+    *(
+        edge(
+            f"run-{kind}",
+            Role.RUN,
+            {"model": kind, "inputs": "dataset"},
+            "dataset",
+            requires=("tensorflow>=1.5",),
+            preference=Preference.WRITER,
+        )
+        for kind in ("tf.frozen_graph", "tf.saved_model", "keras.h5")
+    ),
+    *(
+        edge(
+            f"sample-{kind}",
+            Role.SAMPLE,
+            {"model": kind},
+            "dataset",
+            options_schema=_SAMPLE_OPTIONS,
+            requires=("tensorflow>=1.5",) if kind.startswith("keras") else (),
+            preference=Preference.WRITER,
+        )
+        for kind in ("tf.saved_model", "keras.h5")
+    ),
+    edge("contrast", Role.CONTRAST, {"*": "dataset"}, "report.contrast"),
+)
+COMPILER = plugin(
+    "compiler",
+    edge("compile", Role.CONVERT, {"model": "tflite"}, "tflite.compiled"),
+    targets=(Target("compiled", "tflite.compiled", "", "compiler", NO_OPTIONS),),
+)
+WIDE_PLUGINS = (FREEZER, REWRITER, WIDE_QUANTIZER, EXPORTER, INSPECTOR, WIDE_VERIFIER, COMPILER)

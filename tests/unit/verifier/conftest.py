@@ -31,7 +31,7 @@ def run_edge(tmp_path):
         (folder / "scratch").mkdir()
         kinds = dict(edge.inputs)
         step = Step(
-            inputs={key: tree(kinds[key], path) for key, path in inputs.items()},
+            inputs={key: tree(kinds.get(key) or kinds["*"], path) for key, path in inputs.items()},
             options=options.parse(edge.options, values or {}),
             output=folder / "output",
             scratch=folder / "scratch",

@@ -1,13 +1,13 @@
-"""A plug-in whose edges fail in every way that a worker must survive, and two that behave.
+"""A plug-in whose edges fail in every way that a worker must survive, and some that behave.
 
 For each there is a target: `--to test-abort` asks for a conversion that aborts. The edges take any frozen graph.
 """
 
-from typing import Iterator
+from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, ErrorHint, FailedStep, Plugin, Role, Target, hookimpl
+from modelmill_worker import Edge, ErrorHint, FailedStep, Plugin, Role, Step, Target, hookimpl
 
-from modelmill_misbehaving import deaths, warm, work
+from modelmill_misbehaving import deaths, versions, warm, work
 
 _RUNS = (
     ("copy", work.copy, work.Copy, "gives the input back"),
@@ -31,17 +31,26 @@ _RUNS = (
 )
 
 
+def _edge(name: str, run: Callable[[Step], Dict[str, Any]], options: type, **more: Any) -> Edge:
+    return Edge(name, Role.CONVERT, (("model", "tf.frozen_graph"),), "test." + name, run, options, **more)
+
+
+def _target(name: str, what: str) -> Target:
+    return Target("test-" + name, "test." + name, "For tests: " + what, name)
+
+
+_PICKY = _edge("picky", versions.pick, versions.Picky, requires=("tensorflow>=2.15,<2.17",), prefers="~=2.15.0")
+
+
 @hookimpl
 def modelmill_plugins() -> Iterator[Plugin]:
     yield Plugin(
         name="misbehaving",
         version="0.1.0",
         summary="Fails in every way, for tests",
-        edges=tuple(
-            Edge(name, Role.CONVERT, (("model", "tf.frozen_graph"),), "test." + name, run, options)
-            for name, run, options, _ in _RUNS
-        ),
-        targets=tuple(Target("test-" + name, "test." + name, "For tests: " + what, name) for name, _, _, what in _RUNS),
+        edges=tuple(_edge(name, run, options) for name, run, options, _ in _RUNS) + (_PICKY,),
+        targets=tuple(_target(name, what) for name, _, _, what in _RUNS)
+        + (_target("picky", "aborts in some versions of TensorFlow"),),
         warm_up=warm.warm_up,
     )
 

@@ -1,0 +1,91 @@
+"""The steps that make a target: the cheapest usable route over CONVERT edges, with a REWRITE where there is one."""
+
+from __future__ import annotations
+
+from modelmill.errors import ModelmillError
+from modelmill.planning.draft import Draft, Wanted, model_input
+from modelmill.planning.need import Need
+from modelmill.planning.plan import SOURCE
+from modelmill.planning.routes import Hop, cheapest_route, hops
+from modelmill.planning.specification import known_targets
+from modelmill.values import Role
+
+
+def add_making(draft: Draft, wanted: Wanted) -> list[str]:
+    """Add the steps that make a result; SOURCE and the ids of those along its route, in order.
+
+    Raises ModelmillError NO_ROUTE, NO_ENVIRONMENT, TENSORFLOW_VERSION_IMPOSSIBLE or TENSORFLOW_NOT_NEEDED.
+    """
+    route = _route(draft, wanted)
+    made = [SOURCE]
+    for hop in route:
+        last = hop is route[-1]
+        need = draft.need(wanted, hop, makes_target=last)
+        model = made[-1]
+        rewrite = draft.rewrite_before(hop)
+        if rewrite is not None:
+            model = _add_rewrite(draft, wanted, rewrite, need, model)
+        options, label = (wanted.request.options, wanted.label) if last else ({}, "")
+        why = f"{draft.kind_of(model)} -> {hop.edge.output}"
+        made.append(draft.add(need, {model_input(hop): model}, options, label, why))
+    return made
+
+
+def last_needs(draft: Draft, wanted: Wanted) -> list[Need]:
+    """What the last step of each route to a target asks of its environment, whether there is one or not."""
+    return [draft.need(wanted, route[-1], makes_target=True) for route in _thinkable_routes(draft, wanted)]
+
+
+def _route(draft: Draft, wanted: Wanted) -> list[Hop]:
+    routes = [route for route in _routes(draft, wanted) if all(_is_usable(draft, wanted, hop, route) for hop in route)]
+    if routes:
+        return routes[0]
+    thinkable = _thinkable_routes(draft, wanted)
+    for hop in thinkable[0]:
+        draft.choose(draft.need(wanted, hop, makes_target=hop is thinkable[0][-1]))  # raises, with the reason
+    raise AssertionError("a route that is not usable has an environment for each step")
+
+
+def _is_usable(draft: Draft, wanted: Wanted, hop: Hop, route: list[Hop]) -> bool:
+    return draft.usable(draft.need(wanted, hop, makes_target=hop is route[-1]))
+
+
+def _routes(draft: Draft, wanted: Wanted) -> list[list[Hop]]:
+    """For each edge that makes the target the cheapest route to it whose other steps can be run; cheapest first."""
+    return _cheapest_first(draft, wanted, only_usable=True)
+
+
+def _thinkable_routes(draft: Draft, wanted: Wanted) -> list[list[Hop]]:
+    """The same, whatever the environments. Raises ModelmillError NO_ROUTE where there is none."""
+    routes = _cheapest_first(draft, wanted, only_usable=False)
+    if routes:
+        return routes
+    sources = sorted({hop.kind for hop in hops(draft.plugins, Role.CONVERT)})
+    name = wanted.request.name
+    raise ModelmillError(
+        "NO_ROUTE",
+        f"There is no way from a {draft.kind} to {name}. Give a model of one of these kinds: {', '.join(sources)}.",
+        {"kind": draft.kind, "target": name, "sources": sources},
+    )
+
+
+def _cheapest_first(draft: Draft, wanted: Wanted, only_usable: bool) -> list[list[Hop]]:
+    target = known_targets(draft.plugins)[wanted.request.name]
+    conversions = hops(draft.plugins, Role.CONVERT)
+    last = [hop for hop in conversions if hop.edge.output == target.kind and hop.plugin.name == target.plugin]
+
+    def usable(hop: Hop) -> bool:
+        return not only_usable or draft.usable(draft.need(wanted, hop))
+
+    routes = [cheapest_route(conversions, draft.kind, hop, usable) for hop in last]
+    found = [route for route in routes if route is not None]
+    return sorted(found, key=lambda route: sum(hop.edge.cost for hop in route))
+
+
+def _add_rewrite(draft: Draft, wanted: Wanted, rewrite: Hop, before: Need, model: str) -> str:
+    """A rewrite knows what it makes the model fit for, if it has options named `target` and `tensorflow`."""
+    target = wanted.request.name
+    context = {"target": target, "tensorflow": draft.choose(before).environment.tensorflow or ""}
+    properties = rewrite.edge.options_schema.get("properties", {})
+    options = {name: value for name, value in context.items() if name in properties}
+    return draft.add(Need(rewrite), {model_input(rewrite): model}, options, wanted.label, f"made fit for {target}")

@@ -1,0 +1,108 @@
+"""Loads Keras models, with the names that their inputs and outputs have for people."""
+
+import inspect
+import os
+from pathlib import Path
+from typing import Any, List, Optional, Tuple
+
+from modelmill_worker import StepError, Tree
+from modelmill_worker.errors import TOOL
+from modelmill_worker.signature import Signature, Tensor
+
+from modelmill_tflite_quantizer.sources import KerasModel
+
+
+def load(tree: Tree, suffix: str, scratch: Path) -> KerasModel:
+    """The Keras model in an artifact of one file, in inference mode.
+
+    suffix: by which Keras knows the format, whatever the file is called.
+
+    Raises StepError KERAS_MODEL_UNREADABLE.
+    """
+    import tensorflow as tf
+
+    file = scratch / ("model" + suffix)
+    os.symlink(str(tree.path / tree.files[0]), str(file))
+    if tf.__version__.startswith("1."):
+        tf.keras.backend.clear_session()
+        tf.keras.backend.set_learning_phase(0)
+    try:
+        model = tf.keras.models.load_model(str(file), compile=False, **_safely(tf.keras.models.load_model))
+    except Exception as error:
+        raise _unreadable(error, tf.__version__) from error
+    if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        raise StepError(
+            "KERAS_MODEL_UNREADABLE",
+            "The Keras model does not say which inputs it takes. Call it once on data, or give it an Input layer, "
+            "and save it again.",
+            {"tensorflow": tf.__version__},
+        )
+    return KerasModel(model, _signature(model))
+
+
+def _safely(load_model: Any) -> Any:
+    """Options that keep code in the file from being run, where this Keras has any."""
+    return {"safe_mode": True} if "safe_mode" in inspect.signature(load_model).parameters else {}
+
+
+def _unreadable(error: Exception, version: str) -> StepError:
+    lines = str(error).strip().splitlines()
+    line = lines[0][:500] if lines else type(error).__name__
+    advice = "Layers of your own cannot be loaded without their code: convert a SavedModel of the model instead"
+    if "lambda" in line.lower():
+        advice = "A Lambda layer holds Python code, which is not run: replace it, or convert a SavedModel instead"
+    return StepError(
+        "KERAS_MODEL_UNREADABLE",
+        "The Keras of TensorFlow {} cannot load the model: {}. {}.".format(version, line.rstrip("."), advice),
+        {"tensorflow": version, "line": line, "exception": type(error).__name__},
+        TOOL,
+        str(error),
+    )
+
+
+def _signature(model: Any) -> Signature:
+    return Signature(_tensors(model.inputs, _input_names(model)), _tensors(model.outputs, output_names(model)))
+
+
+def _input_names(model: Any) -> List[str]:
+    return list(getattr(model, "input_names", None) or [tensor.name.split(":")[0] for tensor in model.inputs])
+
+
+def output_names(model: Any) -> List[str]:
+    """The names of the layers that the outputs come from; a layer with several is told apart by a number."""
+    names = list(getattr(model, "output_names", None) or [])
+    if len(names) != len(model.outputs):
+        names = [_layer_name(tensor) for tensor in model.outputs]
+    unique: List[str] = []
+    for name in names:
+        repeated = [other for other in unique if other == name or other.startswith(name + "_")]
+        unique.append("{}_{}".format(name, len(repeated)) if name in unique else name)
+    return unique
+
+
+def flat(outputs: Any) -> List[Any]:
+    """The outputs of a call of a model, in the order of ``model.outputs``."""
+    import tensorflow as tf
+
+    return list(tf.nest.flatten(outputs))
+
+
+def _layer_name(tensor: Any) -> str:
+    history = getattr(tensor, "_keras_history", None)
+    return str(history[0].name) if history else str(tensor.name).split(":", 1)[0].split("/", 1)[0]
+
+
+def _tensors(tensors: Any, names: List[str]) -> Tuple[Tensor, ...]:
+    import tensorflow as tf
+
+    return tuple(
+        Tensor(name, str(tensor.name), tf.as_dtype(tensor.dtype).name, _shape(tensor.shape))
+        for tensor, name in zip(tensors, names)
+    )
+
+
+def _shape(shape: Any) -> Optional[Tuple[int, ...]]:
+    if getattr(shape, "ndims", 0) is None:
+        return None
+    sizes = shape.as_list() if hasattr(shape, "as_list") else list(shape)
+    return tuple(-1 if size is None else int(size) for size in sizes)

@@ -7,10 +7,10 @@ MEMBERS := protos coordinator workers plugins/freezer plugins/inspector plugins/
            plugins/tfjs-exporter plugins/verifier
 MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 
-.PHONY: help setup demo test test-all bench check protos lock dist clean
+.PHONY: help setup demo test test-all test-matrix docs-environments bench check protos lock dist clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.ready ## Make .venv with everything that development needs
 
@@ -32,6 +32,12 @@ test: setup ## Run the tests
 
 test-all: setup ## Run the tests, the slow ones too
 	@$(BIN)/python -m pytest
+
+test-matrix: setup ## Install every environment, train and convert in each (about half an hour)
+	@$(BIN)/python -m pytest tests/matrix
+
+docs-environments: setup ## Write what test-matrix found into docs/environments.md
+	@PYTHONPATH=tests $(BIN)/python -m matrix
 
 bench: setup ## Print the benchmark table
 	@$(BIN)/python -m benchmarks

@@ -150,6 +150,7 @@ def _convert(step: Step, source: Source, generation: Generation) -> Dict[str, An
     signatures.write(step.output, made)
     return {
         "converter": chosen.upper(),
+        "api": engine.api_of(request, generation),
         "tensorflow": tf.__version__,
         "quantization": request.quantization,
         "size": len(converted.content),

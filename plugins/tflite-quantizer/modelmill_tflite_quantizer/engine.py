@@ -16,12 +16,22 @@ def run(request: Request, generation: Generation) -> Converted:
     What converters raise has no common base: ConverterError derives from Exception, an unknown operation is
     a NotFoundError, a shape that does not fit a ValueError.
     """
-    source = request.source
-    functions = isinstance(source, SavedModel) and source.functions
-    functions = functions or (isinstance(source, KerasModel) and generation.since >= (2, 0))
     with contextlib.ExitStack() as stack:
         if generation.command:
             stack.enter_context(toco_process.in_this_process(generation.module, generation.command))
         if request.converter == TOCO and request.apart:
             stack.enter_context(toco_process.apart(generation.module, generation.native))
-        return convert_functions(request, generation) if functions else convert_graph(request, generation)
+        convert = convert_functions if _made_of_functions(request, generation) else convert_graph
+        return convert(request, generation)
+
+
+def api_of(request: Request, generation: Generation) -> str:
+    """The API that `run` takes, as people write it: "tf.lite.TFLiteConverter"."""
+    return "tf.lite.TFLiteConverter" if _made_of_functions(request, generation) else "tf." + generation.api
+
+
+def _made_of_functions(request: Request, generation: Generation) -> bool:
+    source = request.source
+    if isinstance(source, KerasModel):
+        return generation.since >= (2, 0)
+    return isinstance(source, SavedModel) and source.functions

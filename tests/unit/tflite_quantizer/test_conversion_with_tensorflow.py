@@ -58,6 +58,7 @@ def test_outputs_keep_their_names_and_order(two_outputs, run_convert, tmp_path):
     assert [(one.tensor, known[one.tensor]) for one in made.outputs] == [("head/softmax", 3), ("head/relu", 4)]
     assert [one.tensor for one in made.inputs] == [interpreter.get_input_details()[0]["name"]]
     assert facts["converter"] == ("TOCO" if TOCO else "MLIR")
+    assert facts["api"].startswith("tf.")
     assert facts["operators"]["SOFTMAX"] == 1
     assert facts["size"] == (tmp_path / "output" / "model.tflite").stat().st_size
 

@@ -72,11 +72,14 @@ class Draft:
 
     # What a step needs
 
-    def need(self, wanted: Wanted, hop: Hop, makes_target: bool = False, maker: str = "") -> Need:
+    def need(
+        self, wanted: Wanted, hop: Hop, makes_target: bool = False, maker: str = "", before: Hop | None = None
+    ) -> Need:
         """What a step along a hop asks of its environment.
 
         makes_target: it is the one that the user's wish is about.
         maker: the environment that made what it takes.
+        before: the hop that takes what it makes.
         """
         has_operations = hop.kind == self.kind or (hop.kind.startswith("tf.") and self.kind.startswith("tf."))
         return Need(
@@ -87,6 +90,7 @@ class Draft:
             maker=maker,
             wish=wanted.wish if makes_target else None,
             tried=wanted.tried.get((hop.plugin.name, hop.edge.name), ()),
+            feeds=before if before is not None and before.edge.input_made_by else None,
         )
 
     def _stripper(self, hop: Hop) -> str:

@@ -22,6 +22,8 @@ CONVERSIONS = {
     "base": {"tf.frozen_graph"},
     "tf-1.15": {"tf.frozen_graph", "tflite"},
     "tf-2.15": {"tf.frozen_graph", "tflite"},
+    "tfjs-0.8": {"tf.frozen_graph", "tfjs.graph_model"},
+    "tfjs-1.7": {"tf.frozen_graph", "tflite", "tfjs.graph_model"},
     "tfjs-4": {"tf.frozen_graph", "tflite", "tfjs.graph_model"},
     "tfjs-node-4": {"tf.frozen_graph"},
 }

@@ -38,6 +38,8 @@ ANYWHERE = ("tests/unit/inspector", "tests/unit/rewriter", "tests/unit/worker_gr
 SELECTIONS = {
     "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_MLIR)),
     "tf-2.15": Selection(TENSORFLOW, (NEEDS_NODE,)),
+    "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
+    "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-4": Selection((*TENSORFLOW, "tests/unit/tfjs_exporter"), (NEEDS_NODE,)),
     "tfjs-node-4": Selection((NEEDS_NODE,)),
 }

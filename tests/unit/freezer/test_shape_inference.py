@@ -37,8 +37,8 @@ def test_leaves_out_an_attribute_at_its_default_and_says_so():
     assert "grad_a" in graph.node[1].attr
     if op_versions.judge(graph)[VERSION].dropped:
         assert notes == (
-            f"Shapes of the outputs were inferred without MatMul.grad_a, MatMul.grad_b, which TensorFlow {VERSION} does not "
-            "know; they have their defaults.",
+            "Shapes of the outputs were inferred without MatMul.grad_a, MatMul.grad_b, "
+            f"which TensorFlow {VERSION} does not know; they have their defaults.",
         )
     else:
         assert notes == ()

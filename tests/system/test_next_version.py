@@ -16,6 +16,18 @@ SUCCEEDED, FAILED = conversion_pb2.Conversion.SUCCEEDED, conversion_pb2.Conversi
 FIRST, SECOND = "picky.test-picky", "picky.test-picky-2"
 
 
+#: TensorFlow's converter has Softsign for TFLite since a version after 2.15.
+SOFTSIGN = """
+node {
+  name: "x" op: "Placeholder"
+  attr { key: "dtype" value { type: DT_FLOAT } }
+  attr { key: "shape" value { shape { dim { size: 1 } dim { size: 16 } } } }
+}
+node { name: "y" op: "Softsign" input: "x" attr { key: "T" value { type: DT_FLOAT } } }
+versions { producer: 1645 }
+"""
+
+
 def picky(*aborts: str, seconds: float = 0.0, retries: int | None = None) -> conversion_pb2.ConversionSpec:
     """A target that TensorFlow 2.15 and 2.16 make, the first preferred, unless they abort."""
     spec = specification("test-picky", options={"aborts": list(aborts), "seconds": seconds})
@@ -36,6 +48,20 @@ def test_makes_with_the_next_version_what_the_preferred_one_aborts_on(client: Cl
     (story,) = (note for note in conversion.plan.notes if note.startswith("test-picky: "))
     assert "failed with STEP_SIGNALLED in picky.test-picky" in story
     assert story.endswith(f"TensorFlow {result.tensorflow} did it")
+
+
+def test_makes_with_a_newer_converter_what_the_preferred_one_has_no_operator_for(client: Client, tmp_path: Path):
+    graph = tmp_path / "softsign.pbtxt"
+    graph.write_text(SOFTSIGN)
+    conversion = convert(client, graph, specification("tflite", verify=True))
+
+    assert conversion.state == SUCCEEDED
+    refused = step_of(conversion, "convert.tflite").failure
+    assert (refused.reason, list(refused.details["operations"])) == ("UNSUPPORTED_OPERATION", ["Softsign"])
+    (result,) = conversion.results
+    assert tuple(map(int, result.tensorflow.split("."))) > (2, 16)
+    assert result.verification.state == conversion_pb2.Verification.PASSED
+    assert any(f"TensorFlow {result.tensorflow} did it" in note for note in conversion.plan.notes)
 
 
 def test_says_what_was_tried_where_every_version_fails(client: Client, frozen: Path):

@@ -105,7 +105,7 @@ class _Session:
         edge = self._worker.registry.edge(self._start.plugin, self._start.edge)
         given = structs.to_json(self._start.options)
         options.parse(edge.options, given)
-        _check_inputs(edge, self._start)
+        check_inputs(edge, self._start)
         with self._worker.blobs.pin(_digests(self._start)) as pins:
             missing = self._worker.blobs.missing(_digests(self._start))
             yield messages.need(missing)
@@ -201,7 +201,7 @@ def _digests(start: worker_pb2.StepStart) -> List[str]:
     return [file.digest for _, artifact in sorted(start.inputs.items()) for file in artifact.files]
 
 
-def _check_inputs(edge: Edge, start: worker_pb2.StepStart) -> None:
+def check_inputs(edge: Edge, start: worker_pb2.StepStart) -> None:
     """Raises StepError INVALID_INPUT where names or kinds are not those that the edge takes."""
     expected = dict(edge.inputs)
     given = {name: artifact.kind for name, artifact in start.inputs.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from modelmill.wire import value_of
 
 _TENSORS = ("inputs", "outputs")
 _OPERATIONS = "operations"
+_TENSORFLOW = "tensorflow"
 
 
 @click.command("inspect")
@@ -37,6 +39,8 @@ def command(source: Path, graph: Path | None, server: str | None, as_json: bool)
 
 def _text_of(facts: Mapping[str, Any]) -> str:
     scalars = [(name, str(value)) for name, value in facts.items() if not isinstance(value, dict | list)]
+    if isinstance(versions := facts.get(_TENSORFLOW), dict):
+        scalars.append((_TENSORFLOW, _versions(versions)))
     width = max((len(name) for name, _ in scalars), default=0)
     parts = ["\n".join(f"{name.ljust(width)}  {value}" for name, value in scalars)]
     tensors = [(kind.removesuffix("s"), *_tensor(item)) for kind in _TENSORS for item in facts.get(kind, [])]
@@ -45,6 +49,43 @@ def _text_of(facts: Mapping[str, Any]) -> str:
     parts.append(table(("operation", "count"), [(name, str(count)) for name, count in counts]))
     parts.append("\n".join(f"note: {note}" for note in facts.get("notes", [])))
     return "\n\n".join(part for part in parts if part)
+
+
+def _versions(found: Mapping[str, Any]) -> str:
+    """Who wrote the model and which TensorFlow versions read it, as "read by 1.12 to 2.21; not by 1.5 to 1.11: ..."."""
+    stripped, unreadable = found.get("readable_stripped", {}), found.get("unreadable", {})
+    known = [*found.get("readable", []), *stripped, *unreadable]
+    order = sorted(known, key=lambda version: [int(part) for part in version.split(".")])
+    parts = [f"written by {name} {found[key]}" for name, key in _WRITERS if found.get(key)]
+    if readable := _ranges(found.get("readable", []), order):
+        parts.append(f"read by {readable}")
+    for attributes, versions in _grouped(stripped):
+        parts.append(f"by {_ranges(versions, order)} without {attributes}")
+    for reason, versions in _grouped(unreadable):
+        parts.append(f"not by {_ranges(versions, order)}: {reason}")
+    return "; ".join(parts)
+
+
+_WRITERS = (("TensorFlow", "writer"), ("Keras", "keras"))
+
+
+def _grouped(by_version: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """What is said of versions, each thing once with all versions that it is said of."""
+    versions: dict[str, list[str]] = {}
+    for version, said in by_version.items():
+        versions.setdefault(said if isinstance(said, str) else ", ".join(said), []).append(version)
+    return list(versions.items())
+
+
+def _ranges(versions: Collection[str], order: list[str]) -> str:
+    """Versions that follow one another in `order` as "1.5 to 1.9"."""
+    chosen = [version in versions for version in order]
+    ranges = []
+    for found, group in itertools.groupby(range(len(order)), key=chosen.__getitem__):
+        first, *rest = group
+        if found:
+            ranges.append(f"{order[first]} to {order[rest[-1]]}" if rest else order[first])
+    return ", ".join(ranges)
 
 
 def _tensor(item: Mapping[str, Any]) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -38,19 +39,22 @@ def command(wanted: Wanted, output: Path | None, page: Path | None, server: str 
     Ctrl-C cancels the conversion.
     """
     source = wanted.collect()
+    written: dict[str, Path] = {}
     with connected(server) as connection, reporting() as reporter:
         run = ConversionRun(connection, _with_every_version(wanted), reporter)
         try:
             end_on_sigterm()
             conversion = run.complete(source)
-            files = [] if output is None else connection.client.save(conversion, output, reporter.transferred)
+            if output is not None and connection.client.save(conversion, output, reporter.transferred):
+                written["results"] = output
         except KeyboardInterrupt:
             run.abandon()
             raise click.Abort from None
     rows, notes = rows_of(conversion), other_notes(conversion)
     if page is not None:
         _write(page, page_of(conversion.spec.display_name or source.display_name, rows, notes))
-    _tell(conversion, rows, notes, files, as_json)
+        written["page"] = page
+    _tell(conversion, rows, notes, written, as_json)
     if not any(row.state is State.DONE for row in rows):
         raise click.exceptions.Exit(1)
 
@@ -80,20 +84,25 @@ def _write(page: Path, text: str) -> None:
 
 
 def _tell(
-    conversion: conversion_pb2.Conversion, rows: list[MatrixRow], notes: list[str], files: list[Path], as_json: bool
+    conversion: conversion_pb2.Conversion,
+    rows: list[MatrixRow],
+    notes: list[str],
+    written: Mapping[str, Path],
+    as_json: bool,
 ) -> None:
     if as_json:
         print_json(
             {
                 "rows": [row.to_json() for row in rows],
                 "notes": notes,
-                "files": [str(file) for file in files],
+                "written": {what: str(where) for what, where in written.items()},
                 "conversion": plain(conversion),
             }
         )
         return
-    written = ["files written:", *(f"  {file}" for file in files)] if files else []
-    click.echo("\n".join([*written, "", text_of(rows, notes)] if written else [text_of(rows, notes)]))
-    click.echo(f"`modelmill conversions show {conversion.id}` tells every step.")
+    click.echo(text_of(rows, notes))
+    for what, where in written.items():
+        click.echo(f"{what}: {where}")
+    click.echo(f"every step: modelmill conversions show {conversion.id}")
     if not rows:
         click.echo(explain(conversion), err=True)

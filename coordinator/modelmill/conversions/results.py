@@ -195,7 +195,7 @@ def _result(plan: Plan, delivery: Delivery, answer: Answer, records: Mapping[str
         answer.artifact,
         answer.verification,
         trouble.failure if trouble is not None and is_own else None,
-        plan.step(attempt.step).tensorflow,
+        plan.made_with(attempt.step),
         _differences(delivery, records),
     )
 

@@ -53,6 +53,8 @@ def _reason_of_wish(need: Need, wish: Wish, version: str, versions: Sequence[str
 
 def _reason_of_newest(need: Need, version: str, versions: Sequence[str]) -> str:
     can = f"provide {', '.join(need.edge.requires)}" if need.reads is None else "can read the model"
+    if need.feeds is not None:
+        can += f" and make what {need.feeds.plugin.name} takes ({need.feeds.edge.input_made_by})"
     if len(versions) == 1:
         return f"is the only one of those that {can}" if need.reads is None else f"is the only one that {can}"
     return f"is {_best(need, version)} of those that {can} ({minor(versions[0])} to {minor(versions[-1])})"

@@ -8,7 +8,7 @@ from typing import Any
 from packaging.specifiers import SpecifierSet
 
 from modelmill.errors import ModelmillError
-from modelmill.planning.need import Need, meets, reads, wants_tensorflow
+from modelmill.planning.need import Need, may_feed, meets, reads, wants_tensorflow
 from modelmill.planning.versions import Wish, release
 from modelmill.values import Environment
 
@@ -33,6 +33,10 @@ def why_none(need: Need, ranked: Sequence[Environment], everything: Sequence[Env
     if need.tried:
         failed = ", ".join(dict.fromkeys(tried.tensorflow for tried in need.tried))
         return _no_environment(need, f"No other TensorFlow than {failed} can run {edge.name}.")
+    if need.feeds and not any(may_feed(need, environment) for environment in meeting):
+        reader = f"{need.feeds.plugin.name}'s {need.feeds.edge.name}"
+        what = f"{reader} takes what TensorFlow {need.feeds.edge.input_made_by} made"
+        return _no_environment(need, f"No environment can run {edge.name} for it: {what}.")
     unreadable = _unreadable(need, meeting)
     told = _told(unreadable)
     return _no_environment(need, f"No TensorFlow that {edge.name} can use reads the model: {told}", unreadable)
@@ -54,7 +58,7 @@ def _why_not_that(need: Need, wish: Wish, everything: Sequence[Environment]) -> 
             {"tensorflow": wish.text, "edge": edge.name},
         )
     meeting = [environment for environment in everything if environment.tensorflow and meets(environment, edge)]
-    can = _versions(environment for environment in meeting if reads(need, environment))
+    can = _versions(environment for environment in meeting if reads(need, environment) and may_feed(need, environment))
     details: dict[str, Any] = {
         "tensorflow": wish.text,
         "edge": edge.name,
@@ -69,6 +73,9 @@ def _why_not_that(need: Need, wish: Wish, everything: Sequence[Environment]) -> 
         details["nearest"] = nearest
     elif not any(meets(environment, edge) for environment in named):
         message = f"TensorFlow {wish.text} was asked for, and {who} needs {', '.join(edge.requires)}."
+    elif need.feeds and not any(may_feed(need, environment) for environment in named if meets(environment, edge)):
+        reader = f"{need.feeds.plugin.name}'s {need.feeds.edge.name}"
+        message = f"TensorFlow {wish.text} was asked for, and {reader} takes what {need.feeds.edge.input_made_by} made."
     else:
         unreadable = _unreadable(need, [environment for environment in named if meets(environment, edge)])
         details["unreadable"] = unreadable

@@ -59,6 +59,7 @@ class Draft:
         self._producer = int(facts.get("producer") or 0)
         self._reads = Readability.from_facts(facts) if facts.get("tensorflow") else None
         self._steps = list(steps)
+        self._choices: dict[object, Choice | ModelmillError] = {}
 
     @property
     def steps(self) -> tuple[PlannedStep, ...]:
@@ -71,11 +72,14 @@ class Draft:
 
     # What a step needs
 
-    def need(self, wanted: Wanted, hop: Hop, makes_target: bool = False, maker: str = "") -> Need:
+    def need(
+        self, wanted: Wanted, hop: Hop, makes_target: bool = False, maker: str = "", before: Hop | None = None
+    ) -> Need:
         """What a step along a hop asks of its environment.
 
         makes_target: it is the one that the user's wish is about.
         maker: the environment that made what it takes.
+        before: the hop that takes what it makes.
         """
         has_operations = hop.kind == self.kind or (hop.kind.startswith("tf.") and self.kind.startswith("tf."))
         return Need(
@@ -86,6 +90,7 @@ class Draft:
             maker=maker,
             wish=wanted.wish if makes_target else None,
             tried=wanted.tried.get((hop.plugin.name, hop.edge.name), ()),
+            feeds=before if before is not None and before.edge.input_made_by else None,
         )
 
     def _stripper(self, hop: Hop) -> str:
@@ -104,8 +109,17 @@ class Draft:
         return None
 
     def choose(self, need: Need) -> Choice:
-        """See `choose_environment`."""
-        return choose_environment(need, self.environments)
+        """See `choose_environment`. Each need is weighed once: for every version the same ones come again and again."""
+        choice = self._choices.get(need.key)
+        if choice is None:
+            try:
+                choice = choose_environment(need, self.environments)
+            except ModelmillError as error:
+                choice = error
+            self._choices[need.key] = choice
+        if isinstance(choice, ModelmillError):
+            raise ModelmillError.of(choice.failure)
+        return choice
 
     def usable(self, need: Need) -> bool:
         """Whether there is an environment for a step."""
@@ -151,7 +165,7 @@ class Draft:
             partial=partial,
         )
         for number, earlier in enumerate(self._steps):
-            if replace(earlier, id="", target=label, reason=step.reason) == step:
+            if _does_the_same(earlier, step):
                 if earlier.target != label:
                     self._steps[number] = replace(earlier, target="")
                 return earlier.id
@@ -171,6 +185,12 @@ class Draft:
         taken = {step.id for step in self._steps}
         numbered = (f"{step_id}-{number}" for number in range(2, len(taken) + 3))
         return step_id if step_id not in taken else next(other for other in numbered if other not in taken)
+
+
+def _does_the_same(one: PlannedStep, other: PlannedStep) -> bool:
+    """Whether two steps would give the same, whatever they are called and whomever they are for."""
+    mine = (one.plugin, one.edge, one.environment, one.inputs, one.options)
+    return mine == (other.plugin, other.edge, other.environment, other.inputs, other.options)
 
 
 def with_defaults(edge: Edge, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Which environment runs a step: those that can, best first, and why the first one is it.
 
 The *window* of a step is the environments that meet its edge's requirements, whose TensorFlow reads what the step is
-given, and that the user's wish allows. Those that cannot be had on this machine are in it too, and planned around.
+given, from which the next step takes what this one makes, and that the user's wish allows. Those that cannot be had on
+this machine are in it too, and planned around.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from modelmill.planning.choice_reasons import reason_of
 from modelmill.planning.choice_refusals import why_none
-from modelmill.planning.need import Need, is_preferred, meets, parse_requirement, reads
+from modelmill.planning.need import Need, is_preferred, may_feed, meets, parse_requirement, reads
 from modelmill.planning.versions import minor, release
 from modelmill.values import Availability, Environment, Preference
 
@@ -63,7 +64,7 @@ def _suits(need: Need, environment: Environment) -> bool:
         return False
     if version is not None and not all(tried.leaves(version) for tried in need.tried):
         return False
-    return reads(need, environment)
+    return may_feed(need, environment) and reads(need, environment)
 
 
 def _rank(need: Need, environment: Environment, maker: Environment | None) -> tuple[object, ...]:

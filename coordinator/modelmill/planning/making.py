@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelmill.errors import ModelmillError
 from modelmill.planning.draft import Draft, Wanted, model_input
-from modelmill.planning.need import Need
+from modelmill.planning.need import Need, wants_tensorflow
 from modelmill.planning.plan import SOURCE
 from modelmill.planning.routes import Hop, cheapest_route, hops
 from modelmill.planning.specification import known_targets
@@ -18,9 +18,8 @@ def add_making(draft: Draft, wanted: Wanted) -> list[str]:
     """
     route = _route(draft, wanted)
     made = [SOURCE]
-    for hop in route:
+    for hop, need in zip(route, _needs(draft, wanted, route), strict=True):
         last = hop is route[-1]
-        need = draft.need(wanted, hop, makes_target=last)
         model = made[-1]
         rewrite = draft.rewrite_before(hop)
         if rewrite is not None:
@@ -31,23 +30,34 @@ def add_making(draft: Draft, wanted: Wanted) -> list[str]:
     return made
 
 
-def last_needs(draft: Draft, wanted: Wanted) -> list[Need]:
-    """What the last step of each route to a target asks of its environment, whether there is one or not."""
-    return [draft.need(wanted, route[-1], makes_target=True) for route in _thinkable_routes(draft, wanted)]
+def version_needs(draft: Draft, wanted: Wanted) -> list[Need]:
+    """What the step of each route that the version is about asks of its environment, whether there is one or not."""
+    return [_needs(draft, wanted, route)[_versioned(draft, route)] for route in _thinkable_routes(draft, wanted)]
 
 
 def _route(draft: Draft, wanted: Wanted) -> list[Hop]:
-    routes = [route for route in _routes(draft, wanted) if all(_is_usable(draft, wanted, hop, route) for hop in route)]
+    routes = [route for route in _routes(draft, wanted) if all(map(draft.usable, _needs(draft, wanted, route)))]
     if routes:
         return routes[0]
     thinkable = _thinkable_routes(draft, wanted)
-    for hop in thinkable[0]:
-        draft.choose(draft.need(wanted, hop, makes_target=hop is thinkable[0][-1]))  # raises, with the reason
+    for need in _needs(draft, wanted, thinkable[0]):
+        draft.choose(need)  # raises, with the reason
     raise AssertionError("a route that is not usable has an environment for each step")
 
 
-def _is_usable(draft: Draft, wanted: Wanted, hop: Hop, route: list[Hop]) -> bool:
-    return draft.usable(draft.need(wanted, hop, makes_target=hop is route[-1]))
+def _needs(draft: Draft, wanted: Wanted, route: list[Hop]) -> list[Need]:
+    """What each step along a route asks of its environment."""
+    versioned = _versioned(draft, route)
+    return [
+        draft.need(wanted, hop, makes_target=number == versioned, before=following)
+        for number, (hop, following) in enumerate(zip(route, [*route[1:], None], strict=True))
+    ]
+
+
+def _versioned(draft: Draft, route: list[Hop]) -> int:
+    """The step that a user who names a version of TensorFlow means: the last that runs TensorFlow, else the last."""
+    running = [number for number, hop in enumerate(route) if wants_tensorflow(hop.edge, draft.environments)]
+    return running[-1] if running else len(route) - 1
 
 
 def _routes(draft: Draft, wanted: Wanted) -> list[list[Hop]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from packaging.requirements import Requirement
@@ -40,6 +40,7 @@ class Need:
     maker: the environment of the step that made the model; empty where none did.
     wish: the versions that the user allows; None for all.
     tried: versions in which this edge has failed for this target.
+    feeds: the step that takes what this one makes, where it is particular about which version made it.
     """
 
     hop: Hop
@@ -49,6 +50,14 @@ class Need:
     maker: str = ""
     wish: Wish | None = None
     tried: tuple[Tried, ...] = ()
+    feeds: Hop | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for needs of one model that ask for the same."""
+        edge = (self.hop.plugin.name, self.edge.name)
+        feeds = self.feeds and (self.feeds.plugin.name, self.feeds.edge.name)
+        return edge, self.reads is None, self.strips, self.maker, self.wish, self.tried, self.producer, feeds
 
     @property
     def edge(self) -> Edge:
@@ -74,6 +83,12 @@ def reads(need: Need, environment: Environment) -> bool:
     if version is None or need.reads is None or not need.edge.requires:
         return True
     return need.reads.as_it_is(version) or (bool(need.strips) and need.reads.without_defaults(version))
+
+
+def may_feed(need: Need, environment: Environment) -> bool:
+    """Whether the step that takes what is made takes it from an environment's TensorFlow."""
+    version = environment.tensorflow
+    return version is None or need.feeds is None or contains(need.feeds.edge.input_made_by, version)
 
 
 def is_preferred(need: Need, version: str) -> bool:

@@ -107,6 +107,18 @@ class Plan:
                 return step
         raise KeyError(step_id)
 
+    def made_with(self, step_id: str) -> str:
+        """The TensorFlow of a step, or of the nearest one before it that has any; empty where none has."""
+        waiting = [step_id]
+        for name in waiting:
+            if name in (SOURCE, DATASET):
+                continue
+            step = self.step(name)
+            if step.tensorflow:
+                return step.tensorflow
+            waiting.extend(step.inputs.values())
+        return ""
+
     def to_json(self) -> dict[str, Any]:
         """This plan as a JSON object, for the engine and the journal."""
         return {

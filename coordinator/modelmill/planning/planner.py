@@ -9,8 +9,8 @@ from typing import Any
 from modelmill.errors import ModelmillError
 from modelmill.planning.draft import Draft, EdgeName, Wanted, with_defaults
 from modelmill.planning.environment_choice import choose_environment, window
-from modelmill.planning.making import add_making, last_needs
-from modelmill.planning.need import Need, Tried, meets, reads
+from modelmill.planning.making import add_making, version_needs
+from modelmill.planning.need import Need, Tried, may_feed, meets, reads
 from modelmill.planning.plan import SOURCE, Delivery, Plan, PlannedStep
 from modelmill.planning.routes import hops
 from modelmill.planning.specification import ConversionSpec, TargetRequest, check_options
@@ -132,12 +132,15 @@ def _possible_versions(draft: Draft, wanted: Wanted) -> list[str]:
     """The full versions of TensorFlow that can make a target here, oldest first; notes tell of those left out."""
     possible: set[str] = set()
     left_out: dict[str, str] = {}
-    for need in last_needs(draft, wanted):
+    for need in version_needs(draft, wanted):
         for environment in draft.environments:
             version = environment.tensorflow
             if version is None or not meets(environment, need.edge) or (need.wish and not need.wish.allows(version)):
                 continue
-            if not reads(need, environment):
+            if need.feeds and not may_feed(need, environment):
+                reader = f"{need.feeds.plugin.name}'s {need.feeds.edge.name}"
+                left_out.setdefault(version, f"{reader} takes what {need.feeds.edge.input_made_by} made")
+            elif not reads(need, environment):
                 why = need.reads.why_not(version) if need.reads else ""
                 left_out.setdefault(version, f"it cannot read the model: {why}")
             elif environment.availability is Availability.UNAVAILABLE:

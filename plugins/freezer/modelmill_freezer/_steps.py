@@ -43,8 +43,8 @@ def freeze(step: Step) -> Dict[str, Any]:
     frozen = freeze_graph(graph, CheckpointValues(checkpoint.prefix), _output_nodes(endpoints))
     notes = list(frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
-    outputs, unknown = infer_outputs(frozen.graph, endpoints.outputs)
-    notes += [unknown] if unknown else []
+    outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
+    notes += told
     _write(step, frozen.graph, replace(endpoints, outputs=outputs))
     facts = _facts(graph, frozen.graph, endpoints, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, op_versions, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Tensor
@@ -64,19 +64,36 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
         )
 
 
-def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Tensor, ...], Optional[str]]:
-    """The outputs with the types and shapes that TensorFlow infers, or as they are with a note that says why.
+def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Tensor, ...], Tuple[str, ...]]:
+    """The outputs with the types and shapes that TensorFlow infers, or as they are, and notes on how that went.
 
     A graph may hold operations that only a converter knows, or attributes that only a newer TensorFlow knows; that
-    does not spoil it. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
+    does not spoil it. What this TensorFlow does not know and what has its default is left out here, and stays in the
+    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
     """
     tf = _version_1()
+    copy = graph_def.copy(graph)
+    notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:
         try:
-            tf.import_graph_def(graph_def.copy(graph), name="")
+            tf.import_graph_def(copy, name="")
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            return tuple(outputs), "Shapes of the outputs were not inferred: {}".format(str(error).split("\n", 1)[0])
-        return tuple(_inferred(imported, tensor) for tensor in outputs), None
+            reason = str(error).split("\n", 1)[0]
+            return tuple(outputs), ("Shapes of the outputs were not inferred: {}".format(reason),)
+        return tuple(_inferred(imported, tensor) for tensor in outputs), notes
+
+
+def _leave_out_defaults(graph: GraphDef) -> Tuple[str, ...]:
+    import tensorflow
+
+    version = op_versions.minor_version(tensorflow.__version__)
+    dropped = op_versions.drop_default_attributes(graph, version)
+    if not dropped:
+        return ()
+    return (
+        "Shapes of the outputs were inferred without {}, which TensorFlow {} does not know; "
+        "they have their defaults.".format(", ".join(sorted(dropped)), version),
+    )
 
 
 def _inferred(imported: Any, tensor: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import asdict
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.dataflow import Dataflow
@@ -10,16 +10,22 @@ from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_outputs import find_inputs, find_outputs
 from modelmill_worker.signature import Signature, Tensor
 
+from modelmill_inspector import _tensorflow_versions
 
-def describe_graph(graph: GraphDef) -> Dict[str, Any]:
-    """Inputs, outputs, operations and sizes of a graph whose endpoints nobody has named."""
+
+def find_endpoints(graph: GraphDef) -> Signature:
+    """The inputs and outputs of a graph whose endpoints nobody has named."""
     outputs = find_outputs(graph)
-    inputs = find_inputs(graph, _node_names(outputs))
-    return describe_with(graph, Signature(inputs, outputs))
+    return Signature(find_inputs(graph, _node_names(outputs)), outputs)
 
 
-def describe_with(graph: GraphDef, endpoints: Signature) -> Dict[str, Any]:
-    """The same where inputs and outputs are known.
+def describe_graph(
+    graph: GraphDef, endpoints: Signature, writer: str = "", tensorflow: Optional[Dict[str, Any]] = None
+) -> Dict[str, Any]:
+    """Inputs, outputs, operations, sizes, and which TensorFlow versions read what the outputs depend on.
+
+    writer: the TensorFlow version that wrote the graph, where that is known.
+    tensorflow: the fact of that name, where another reader than of GraphDefs decides.
 
     `operations` counts the whole graph; `variables` and `parameters` count what the outputs depend on, and
     `training_only` counts the operations that they do not depend on.
@@ -35,6 +41,7 @@ def describe_with(graph: GraphDef, endpoints: Signature) -> Dict[str, Any]:
         "parameters": sum(_elements(node) for node in graph.node if node.name in needed),
         "variables": sum(node.op in graph_def.VARIABLES for node in graph.node if node.name in needed),
         "nodes": len(graph.node),
+        "tensorflow": tensorflow or _tensorflow_versions.of_graph(graph, needed, writer),
     }
 
 

@@ -9,8 +9,8 @@ from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
 from modelmill_worker.source_files import SourceFile, of_formats
 
-from modelmill_inspector import _hdf5, _saved_model, _tfjs_model
-from modelmill_inspector._graph_facts import describe_graph, describe_with, needs_checkpoint
+from modelmill_inspector import _keras_file, _keras_versions, _saved_model, _tensorflow_versions, _tfjs_model
+from modelmill_inspector._graph_facts import describe_graph, find_endpoints, needs_checkpoint
 
 #: Formats of which one file is a whole model, and the kind of artifact that it is.
 _SINGLE_FILES = {
@@ -40,7 +40,8 @@ def recognise_source(tree: Tree) -> Recognised:
     """The model that lies in the tree, as its files' content tells.
 
     Raises StepError NO_MODEL_FOUND, AMBIGUOUS_SOURCE, EMPTY_FILE, CHECKPOINT_INCOMPLETE, CHECKPOINT_MISSING,
-    CHECKPOINT_UNREADABLE, GRAPH_MISSING, GRAPH_DEF_DAMAGED, KERAS_WEIGHTS_ONLY or WEIGHTS_MISSING.
+    CHECKPOINT_UNREADABLE, GRAPH_MISSING, GRAPH_DEF_DAMAGED, KERAS_WEIGHTS_ONLY,
+    KERAS_FILE_DAMAGED or WEIGHTS_MISSING.
     """
     files = source_files.survey(tree)
     if signature.FILE_NAME in tree.files:
@@ -90,7 +91,7 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile]) -> Recognis
     for file in files:
         if file.format is FileFormat.GRAPH_DEF:
             graph = graph_def.read(file.path)
-            facts = describe_with(graph, endpoints)
+            facts = describe_graph(graph, endpoints)
             return Recognised("tf.frozen_graph", dict(facts, description=_describe("A frozen graph", facts)))
         if file.format is FileFormat.NPZ:
             return Recognised("dataset", {"description": "NumPy arrays in {}".format(file.name)})
@@ -113,7 +114,7 @@ def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
     checkpoint = source_files.choose_checkpoint(files)
     graph_file = source_files.choose_graph(files, checkpoint)
     graph = graph_def.read(graph_file.path)
-    facts = describe_graph(graph)
+    facts = describe_graph(graph, find_endpoints(graph), _writer(graph_file))
     facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
     facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
     notes = []
@@ -122,6 +123,14 @@ def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
             "{} has no variables that its outputs need: the checkpoint changes nothing.".format(graph_file.name)
         )
     return Recognised("tf.checkpoint", facts, notes)
+
+
+def _writer(graph_file: SourceFile) -> str:
+    """The TensorFlow version that a MetaGraphDef says it was written by; a plain GraphDef does not say."""
+    if graph_file.format is not FileFormat.META_GRAPH:
+        return ""
+    meta_graph = graph_def.parse_meta_graph(graph_file.path.read_bytes(), graph_file.name)
+    return str(meta_graph.meta_info_def.tensorflow_version)
 
 
 def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
@@ -135,7 +144,7 @@ def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
             "and this file with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
-    facts = describe_graph(graph)
+    facts = describe_graph(graph, find_endpoints(graph), _writer(graph_file))
     facts["graph"] = graph_file.name
     facts["description"] = _describe("A graph", facts)
     return Recognised("tf.graph_def", facts)
@@ -148,20 +157,17 @@ def _recognise_saved_model(tree: Tree, file: SourceFile) -> Recognised:
     if file.format is FileFormat.SAVED_MODEL_TEXT:
         return Recognised("tf.saved_model", {"description": "A SavedModel in text form"})
     graph, endpoints = _saved_model.read_graph(file.path)
-    facts = describe_with(graph, endpoints) if endpoints else describe_graph(graph)
+    versions = _tensorflow_versions.of_saved_model(file.path)
+    facts = describe_graph(graph, endpoints or find_endpoints(graph), tensorflow=versions)
     return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))
 
 
 def _recognise_single(tree: Tree, file: SourceFile) -> Recognised:
     kind = _SINGLE_FILES[file.format]
-    if file.format is FileFormat.HDF5 and not _hdf5.has_architecture(file.path):
-        raise StepError(
-            "KERAS_WEIGHTS_ONLY",
-            "{} holds weights without the model's architecture. "
-            "Save the whole model with model.save() and give that file.".format(file.name),
-            {"file": file.name},
-        )
     facts: Dict[str, Any] = {}
+    if file.format in (FileFormat.HDF5, FileFormat.KERAS_ARCHIVE):
+        read = _keras_file.read_hdf5 if file.format is FileFormat.HDF5 else _keras_file.read_archive
+        facts["tensorflow"] = _keras_versions.of_keras(read(file.path, file.name))
     if file.format in (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL):
         facts = _tfjs_model.check_shards(file, list(tree.files))
     what = file.format.value

@@ -76,4 +76,7 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
     rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)
     graph_def.write(step.output / "graph.pb", rewritten)
     signature.write(step.output, named)
-    return {"rules": [report.to_json() for report in reports]}
+    return {
+        "rules": [report.to_json() for report in reports],
+        "notes": [report.note for report in reports if report.note],
+    }

@@ -5,10 +5,11 @@ depends on what it matches and not on the size of the graph.
 """
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, op_versions, tensors
 from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
 
 from modelmill_rewriter._operations import FORWARDING, PREDICATES
@@ -183,6 +184,14 @@ class GraphIndex:
         retained = frozenset(names)
         for name in [name for name in self._nodes if name not in retained]:
             self._remove(name)
+
+    def drop_default_attributes(self, version: str) -> Dict[str, List[str]]:
+        """Drop what a minor version of TensorFlow does not know and what has its default, from functions as well.
+
+        Returns the names of the nodes by what was dropped from them, such as "Conv2D.explicit_paddings".
+        """
+        functions = [function.node_def for function in self._source.library.function]
+        return op_versions.drop_from_nodes(chain(self._nodes.values(), *functions), version)
 
     def to_graph_def(self) -> GraphDef:
         """The graph as it is now, with the versions and the function library that it came with."""

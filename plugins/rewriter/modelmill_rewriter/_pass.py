@@ -30,11 +30,12 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Report:
-    """What a pass did, and what it did not do."""
+    """What a pass did, and what it did not do; `note` is a sentence about it for the step's notes, or empty."""
 
     rule: str
     fired: Tuple[Firing, ...] = ()
     refused: Tuple[Refusal, ...] = ()
+    note: str = ""
 
     def to_json(self) -> Dict[str, Any]:
         """As docs/architecture.md describes it among the facts of a step."""

@@ -37,7 +37,9 @@ def _merged(reports: Sequence[Report]) -> Tuple[Report, ...]:
     """One report for each rule; of a rule that ran twice, what it refused the last time."""
     fired: Dict[str, Tuple[Firing, ...]] = {}
     refused: Dict[str, Tuple[Refusal, ...]] = {}
+    notes: Dict[str, str] = {}
     for report in reports:
         fired[report.rule] = fired.get(report.rule, ()) + report.fired
         refused[report.rule] = report.refused
-    return tuple(Report(rule, fired[rule], refused[rule]) for rule in fired)
+        notes[report.rule] = report.note or notes.get(report.rule, "")
+    return tuple(Report(rule, fired[rule], refused[rule], notes[rule]) for rule in fired)

@@ -18,13 +18,13 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
     ),
 }
 
-#: What a graph for any other target gets.
-DEFAULT = ("remove_training_nodes", "prelu")
+#: What a graph for any other target gets. Attributes go last: rules write for the newest version that they know.
+DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
 
 #: By the target's name. The orders agree so far: both converters know PReLU by the same spelling.
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
-    "tflite": ("remove_training_nodes", "prelu"),
-    "tfjs": ("remove_training_nodes", "prelu"),
+    "tflite": ("remove_training_nodes", "prelu", "remove_default_attributes"),
+    "tfjs": ("remove_training_nodes", "prelu", "remove_default_attributes"),
 }
 
 _PASSES: Dict[str, Pass] = {item.name: item for item in PASSES}

@@ -67,6 +67,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 options=Conversion,
                 requires=("tensorflow>=2.12,<2.22",),
                 preference=Preference.NEWEST,
+                prefers="~=2.15.0",
             ),
         ),
         targets=(

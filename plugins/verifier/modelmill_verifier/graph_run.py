@@ -7,7 +7,7 @@ show in the comparison, and would not if the reference had gone through it.
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-from modelmill_worker import Step, StepError, graph_def, source_files
+from modelmill_worker import Step, StepError, graph_def, op_versions, source_files
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature
 
@@ -41,19 +41,22 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
     def run(described: Signature, inputs: Arrays) -> RunResult:
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
-        outputs = _compute(graph, described, inputs, checkpoint)
-        return RunResult(outputs, facts={"tensorflow": tf.__version__})
+        return _compute(graph, described, inputs, checkpoint, tf.__version__)
 
     return run_on_inputs(step, signature, run)
 
 
-def _compute(graph: Any, signature: Signature, inputs: Arrays, checkpoint: Optional[str]) -> Arrays:
+def _compute(graph: Any, signature: Signature, inputs: Arrays, checkpoint: Optional[str], tensorflow: str) -> RunResult:
     fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
     feeds = {graph_def.tensor_name(tensor.tensor): inputs[tensor.name] for tensor in signature.inputs}
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds))
     restoration = plan_restoration(graph, needed, checkpoint)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
-    return _run_in_session(_prune(graph, needed, restoration), restoration, feeds, fetches)
+    pruned = _prune(graph, needed, restoration)
+    version = op_versions.minor_version(tensorflow)
+    note = op_versions.dropped_note(op_versions.drop_default_attributes(pruned, version), version)
+    outputs = _run_in_session(pruned, restoration, feeds, fetches)
+    return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=[note] if note else [])
 
 
 def _needed_nodes(graph: Any, references: List[str]) -> Set[str]:

@@ -18,7 +18,6 @@ _OLDEST = (1, 9)
 #: From here on it raises what it has against a model. Before, that is on standard error alone, and 1.9's crashes when
 #: it is used then.
 _OUTSPOKEN = (1, 11)
-_NOT_TAKEN = ("Didn't find op", "Registration failed")
 
 _UNKNOWN_BUILTIN = re.compile(r"Didn't find op for builtin opcode '(\w+)'(?: version '(\d+)')?")
 _UNKNOWN_CUSTOM = re.compile(r"[Uu]nresolved custom op: ([\w-]+)|Didn't find custom op for name '([^']+)'")
@@ -74,7 +73,7 @@ def _with_reasons(action: Callable[[], Any]) -> Any:
             result = action()
         except ValueError as error:
             raise ValueError("{}: {}".format(error, read())) from error
-        if any(sign in read() for sign in _NOT_TAKEN):
+        if read().strip():  # All that they ever say is why not.
             raise ValueError(read())
     return result
 
@@ -107,7 +106,7 @@ def explain(error: Exception) -> StepError:
     import tensorflow as tf
 
     what = "TFLite's interpreter of TensorFlow " + tf.__version__
-    for meaning in (_too_old, _lacks_operator, _failed_in_node):
+    for meaning in (_too_old, _lacks_operator, _failed_in_node, _not_taken):
         found = meaning(what, error)
         if found is not None:
             return found
@@ -162,6 +161,20 @@ def _failed_in_node(what: str, error: Exception) -> Optional[StepError]:
         "TensorFlow's interpreter runs the model, it is this one's fault; where none does, the model's or its "
         "inputs'.".format(what, when, operator, node, first_line(error).rstrip(".")),
         {"operator": operator, "node": int(node), "line": first_line(error)},
+        TOOL,
+        str(error),
+    )
+
+
+def _not_taken(what: str, error: Exception) -> Optional[StepError]:
+    """It did not take the model. 1.10 never says why."""
+    if "Interpreter was not initialized" not in str(error):
+        return None
+    return StepError(
+        "INTERPRETER_FAILED",
+        "{} did not take the model and does not say why: most often it is older than the model. Another TensorFlow's "
+        "interpreter may run it, and says more where it does not.".format(what),
+        {"operator": "", "node": None, "line": first_line(error)},
         TOOL,
         str(error),
     )

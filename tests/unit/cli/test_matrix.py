@@ -14,7 +14,7 @@ async def test_asks_for_every_version_and_tells_of_each(modelmill, model, farm, 
     assert [line[0] for line in table if line[1:] == ["done", "7", "B"]] == ["1.9.0", "1.10.1"]
     assert "2 done" in run.out.splitlines()
     assert names(tmp_path / "out") == ["report.json", "tflite@1.10.1/graph.pb", "tflite@1.9.0/graph.pb"]
-    assert "out/tflite@1.9.0/graph.pb" in run.out
+    assert {"results: out", "page: deep/page.html"} <= set(run.out.splitlines())
     assert names(tmp_path / "deep") == ["page.html"]
     assert (tmp_path / "deep" / "page.html").read_text().startswith("<!doctype html>")
 
@@ -34,6 +34,7 @@ async def test_no_version_that_is_done_is_a_failure_and_still_told(modelmill, mo
     assert run.code == 1
     assert "failed: VERIFICATION_FAILED" in run.out
     assert not (tmp_path / "out").exists()
+    assert "results: " not in run.out
     assert (tmp_path / "page.html").exists()
 
 

@@ -218,7 +218,7 @@ WIDE_VERIFIER = plugin(
 )
 COMPILER = plugin(
     "compiler",
-    edge("compile", Role.CONVERT, {"model": "tflite"}, "tflite.compiled"),
+    edge("compile", Role.CONVERT, {"model": "tflite"}, "tflite.compiled", input_made_by=">=1.12,<2.15"),
     targets=(Target("compiled", "tflite.compiled", "", "compiler", NO_OPTIONS),),
 )
 WIDE_PLUGINS = (FREEZER, REWRITER, WIDE_QUANTIZER, EXPORTER, INSPECTOR, WIDE_VERIFIER, COMPILER)

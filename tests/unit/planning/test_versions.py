@@ -186,9 +186,44 @@ def test_a_wish_that_this_machine_cannot_have_says_why() -> None:
 
 
 def test_a_target_that_is_made_without_tensorflow_takes_no_wish() -> None:
-    error = impossible(TargetRequest("compiled", tensorflow="2.15"))
+    error = impossible(TargetRequest("compiled", tensorflow="2.15"), facts={"kind": "tflite"})
     assert error.reason == "TENSORFLOW_NOT_NEEDED"
     assert "compile" in str(error)
+
+
+# What a target takes from an earlier step
+
+
+def test_what_a_compiler_takes_bounds_the_converter_before_it() -> None:
+    made = plan(TargetRequest("compiled"))
+    assert made.step("convert").tensorflow == "2.14.1"
+    assert "compiler" in made.step("convert").reason
+    assert made.made_with("compile.compiled") == "2.14.1"
+    assert not made.step("compile.compiled").tensorflow
+
+
+def test_a_wish_for_what_a_compiler_makes_is_about_the_converter_before_it() -> None:
+    made = plan(TargetRequest("compiled", tensorflow="1.15"))
+    assert made.step("convert").tensorflow == "1.15.5"
+
+
+def test_a_wish_that_a_compiler_cannot_take_says_so() -> None:
+    error = impossible(TargetRequest("compiled", tensorflow="2.15"))
+    assert error.reason == "TENSORFLOW_VERSION_IMPOSSIBLE"
+    assert "compiler's compile takes what >=1.12,<2.15 made" in str(error)
+    assert error.failure.details["possible"] == ["1.12.3", "1.13.2", "1.15.5", "2.4.4", "2.14.1"]
+
+
+def test_every_version_of_what_is_compiled_is_every_version_that_the_compiler_takes() -> None:
+    made = plan(TargetRequest("compiled", every_version=True))
+    assert [delivery.label for delivery in made.deliveries] == [
+        f"compiled@{version}" for version in ("1.12.3", "1.13.2", "1.15.5", "2.4.4", "2.14.1")
+    ]
+    assert [made.made_with(delivery.step) for delivery in made.deliveries] == [
+        "1.12.3", "1.13.2", "1.15.5", "2.4.4", "2.14.1"
+    ]  # fmt: skip
+    left_out = next(note for note in made.notes if "compiler's compile takes" in note)
+    assert "1.5.0, 1.9.0, 2.15.1, 2.16.2, 2.19.1, 2.21.0 are left out" in left_out
 
 
 def test_a_wish_may_be_met_by_an_environment_that_is_required_for_something_else() -> None:

@@ -84,7 +84,7 @@ def test_runs_exactly_the_rules_that_are_named(tmp_path, model):
 
 def test_leaves_out_a_rule_or_a_group(tmp_path, model):
     facts = run(step_for(tmp_path, model, named(["x"], ["y"]), target="tfjs", no_rewrite=["remove_training_nodes"]))
-    assert [report["rule"] for report in facts["rules"]] == ["prelu"]
+    assert [report["rule"] for report in facts["rules"]] == ["prelu", "remove_default_attributes"]
 
 
 @pytest.mark.parametrize("option", ["rewrite", "no_rewrite"])
@@ -108,6 +108,30 @@ def test_writes_what_the_converting_tensorflow_can_read(tmp_path, model):
     step = step_for(tmp_path, model, named(["x"], ["y"]), tensorflow="1.9.0")
     run(step)
     assert "Maximum" in [node.op for node in graph_def.read(step.output / "graph.pb").node]
+
+
+def test_removes_what_the_converting_tensorflow_does_not_know_and_says_so(tmp_path, graph):
+    graph.placeholder("x", (-1, 2))
+    graph.constant("axis", 1, "int32")
+    graph.node("y", "MatMul", "x", "x", grad_a=False, grad_b=False)
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+    old = step_for(tmp_path / "old", graph.message, named(["x"], ["y"]), tensorflow="2.4.4")
+    new = step_for(tmp_path / "new", graph.message, named(["x"], ["y"]), tensorflow="2.21.0")
+    assert run(old)["notes"] == [
+        "Attributes that TensorFlow 2.4 does not know were dropped, as they have their defaults: "
+        "MatMul.grad_a of 1 node, MatMul.grad_b of 1 node."
+    ]
+    assert run(new)["notes"] == []
+    (x, y) = graph_def.read(old.output / "graph.pb").node
+    assert (x.op, sorted(y.attr)) == ("Placeholder", ["T"])
+    assert sorted(graph_def.read(new.output / "graph.pb").node[-1].attr) == ["T", "grad_a", "grad_b"]
+
+
+def test_refuses_a_tensorflow_older_than_what_is_known(tmp_path, model):
+    with pytest.raises(StepError) as raised:
+        run(step_for(tmp_path, model, named(["x"], ["y"]), tensorflow="1.4.0"))
+    assert raised.value.reason == "TENSORFLOW_VERSION_UNKNOWN"
 
 
 def test_refuses_a_broken_graph_and_leaves_nothing_behind(tmp_path, model):

@@ -15,7 +15,7 @@ DTYPES = hnp.scalar_dtypes() | hnp.byte_string_dtypes(max_len=5)
 ARRAYS = hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, min_side=0, max_side=3))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(NAMES, ARRAYS, max_size=4))
 def test_any_arrays_under_any_names_survive(tmp_path, given_arrays):
     path = tmp_path / "arrays.npz"

@@ -13,7 +13,7 @@ layers = tf.keras.layers
 
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])
 #: The kinds that this version's Keras writes, with their suffixes.
-KINDS = [("keras-h5", ".h5")] + ([("keras-v3", ".keras")] if VERSION >= (2, 13) else [])
+KINDS = [("keras-h5", ".h5")] + ([("keras-v3", ".keras")] if VERSION >= (2, 12) else [])
 
 
 def two_by_two():

@@ -37,6 +37,11 @@ tf = pytest.importorskip("tensorflow", reason="needs an environment with TensorF
             "INTERPRETER_FAILED",
             {"operator": "CONV_2D", "node": 0, "line": "Node number 0 (CONV_2D) failed to invoke."},
         ),
+        (  # 1.10
+            "Interpreter was not initialized.",
+            "INTERPRETER_FAILED",
+            {"operator": "", "node": None, "line": "Interpreter was not initialized."},
+        ),
         (  # 2.15
             "Could not open 'model.tflite'.",
             "MODEL_RUN_FAILED",

@@ -3,6 +3,7 @@
 from modelmill_rewriter.rules.prelu import Prelu
 from modelmill_rewriter.rules.prune_unused import PruneUnused
 from modelmill_rewriter.rules.remove_control_dependencies import RemoveControlDependencies
+from modelmill_rewriter.rules.remove_default_attributes import RemoveDefaultAttributes
 from modelmill_rewriter.rules.remove_dropout import RemoveDropout
 from modelmill_rewriter.rules.remove_identities import RemoveIdentities
 
@@ -10,6 +11,7 @@ PASSES = (
     Prelu(),
     PruneUnused(),
     RemoveControlDependencies(),
+    RemoveDefaultAttributes(),
     RemoveDropout(),
     RemoveIdentities(),
 )

@@ -1,0 +1,118 @@
+"""Sampling for SavedModels, which needs no TensorFlow."""
+
+import importlib
+
+import numpy as np
+import pytest
+from modelmill_verifier import datasets
+from modelmill_worker import StepError, graph_def, saved_model
+from modelmill_worker.signature import Signature, Tensor
+
+_FLOAT, _INT64 = 1, 9
+
+
+def saved(folder, keys, tags=("serve",)):
+    """A SavedModel whose signatures take x (float32, ? by 3) and n (int64, of unknown rank), and give y."""
+    message = new_meta_graph()
+    message.meta_info_def.tags.extend(tags)
+    message.graph_def.node.extend([graph_def.new_node("x", "Placeholder")])
+    for key in keys:
+        described = message.signature_def[key]
+        for side, name, dtype in ((described.inputs, "x", _FLOAT), (described.outputs, "y", _FLOAT)):
+            side[name].name = name + ":0"
+            side[name].dtype = dtype
+            side[name].tensor_shape.dim.add().size = -1
+            side[name].tensor_shape.dim.add().size = 3
+        described.inputs["n"].name = "n:0"
+        described.inputs["n"].dtype = _INT64
+        described.inputs["n"].tensor_shape.unknown_rank = True
+    content = message.SerializeToString()
+    folder.mkdir(parents=True)
+    # saved_model_schema_version = 1, and the MetaGraphDef as field 2.
+    (folder / "saved_model.pb").write_bytes(b"\x08\x01\x12" + varint(len(content)) + content)
+    return folder
+
+
+def new_meta_graph():
+    module = type(graph_def.new_graph()).__module__
+    place = module.replace("framework", "protobuf") if module.startswith("tensorflow.") else module
+    return importlib.import_module(place.replace("graph_pb2", "meta_graph_pb2")).MetaGraphDef()
+
+
+def varint(number):
+    parts = bytearray()
+    while number > 0x7F:
+        parts.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(parts) + bytes([number])
+
+
+def test_reads_tags_and_the_signature_that_servers_use(tmp_path):
+    model = saved_model.read(saved(tmp_path / "model", ["b", "serving_default"], ("serve", "gpu")) / "saved_model.pb")
+    assert model.tags == ("serve", "gpu")
+    assert (model.signature_key, model.signature_keys) == ("serving_default", ("b", "serving_default"))
+    assert model.signature == Signature(
+        (Tensor("n", "n:0", "int64", None), Tensor("x", "x:0", "float32", (-1, 3))),
+        (Tensor("y", "y:0", "float32", (-1, 3)),),
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "chosen"),
+    [(["only"], "only"), (["only", "__saved_model_init_op"], "only"), (["a", "b"], None), ([], None)],
+)
+def test_chooses_the_only_signature_and_none_of_several(tmp_path, keys, chosen):
+    model = saved_model.read(saved(tmp_path / "model", keys) / "saved_model.pb")
+    assert model.signature_key == chosen
+    assert (model.signature is None) is (chosen is None)
+
+
+def test_samples_what_the_signature_wants(run_edge, tmp_path):
+    saved(tmp_path / "model" / "1", ["serving_default"])
+    facts, folder = run_edge("sample-saved-model", {"model": tmp_path / "model"}, {"input_shapes": {"n": [2]}})
+    made = datasets.read(folder)
+    assert {name: (values.shape, values.dtype.name) for name, values in made.arrays.items()} == {
+        "x": ((1, 3), "float32"),
+        "n": ((2,), "int64"),
+    }
+    assert [tensor.name for tensor in made.signature.outputs] == ["y"]
+    assert "skipped" not in facts
+
+
+def test_samples_as_for_a_frozen_graph_with_the_same_inputs(run_edge, model_of, tmp_path):
+    shapes = {"seed": 7, "input_shapes": {"n": [2]}}
+    folder = saved(tmp_path / "saved", ["serving_default"])
+    _, one = run_edge("sample-saved-model", {"model": folder}, shapes)
+    _, two = run_edge("sample", {"model": model_of(datasets.read(one).signature)}, shapes)
+    assert (one / "arrays.npz").read_bytes() == (two / "arrays.npz").read_bytes()
+
+
+def test_adopts_given_inputs(run_edge, tmp_path):
+    (tmp_path / "given").mkdir()
+    np.savez(str(tmp_path / "given" / "given.npz"), x=np.zeros((4, 3)), n=np.int64(5))
+    folder = saved(tmp_path / "model", ["serving_default"])
+    _, made = run_edge("adopt-saved-model", {"model": folder, "dataset": tmp_path / "given"})
+    assert datasets.read(made).arrays["x"].shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "SAVED_MODEL_MISSING"),
+        ({"saved_model.pbtxt": b"saved_model_schema_version: 1\n"}, "SAVED_MODEL_IN_TEXT"),
+    ],
+)
+def test_says_what_is_missing(run_edge, tmp_path, files, reason):
+    (tmp_path / "model").mkdir()
+    for name, content in files.items():
+        (tmp_path / "model" / name).write_bytes(content)
+    with pytest.raises(StepError) as caught:
+        run_edge("sample-saved-model", {"model": tmp_path / "model"})
+    assert caught.value.reason == reason
+
+
+def test_several_signatures_are_named(run_edge, tmp_path):
+    with pytest.raises(StepError) as caught:
+        run_edge("sample-saved-model", {"model": saved(tmp_path / "model", ["a", "b"])})
+    assert caught.value.reason == "SIGNATURE_MISSING"
+    assert caught.value.details["signatures"] == ["a", "b"]

@@ -49,7 +49,7 @@ def worst(verification: conversion_pb2.Verification) -> float:
 def answers_of(run: EnvironmentRun, farm: Client, conversion: Conversion, golden: Path, folder: Path) -> np.ndarray:
     """What a result answers to a golden file's images, without the farm: its one output."""
     farm.download(conversion.results[0].artifact, folder / "tflite")
-    said = run_models(run, [(folder / "tflite" / "model.tflite", golden, folder / "answers.npz")], folder)
+    said, _ = run_models(run, [(folder / "tflite" / "model.tflite", golden, folder / "answers.npz")], folder)
     assert (folder / "answers.npz").exists(), said
     (answers,) = dict(np.load(folder / "answers.npz")).values()
     return answers

@@ -6,6 +6,7 @@ it has one and else in that of the nearest newer version that has. What is found
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,7 @@ class Matrix:
             record.write()
             raise
         record.import_seconds = run.import_seconds()
+        record.load = os.getloadavg()[0]
         record.bytes_on_disk = bytes_on_disk(run.folder)
         return record, run
 

@@ -34,7 +34,7 @@ def _made(found: list[Record]) -> str:
     others = [one for one in found if _kind(one) == "other"]
     return "\n\n".join(
         [
-            f"{_machine()} {_disk(found)}",
+            f"{_machine(found)} {_disk(found)}",
             "## TensorFlow",
             page.tensorflow_table(plain),
             "### What is not possible, and what the run said",
@@ -56,8 +56,12 @@ def _kind(record: Record) -> str:
     return "tensorflow" if "tensorflow" in provides else "other"
 
 
-def _machine() -> str:
-    return f"Measured on {os.cpu_count()} cores."
+def _machine(found: list[Record]) -> str:
+    loads = sorted(record.load for record in found if not record.unavailable)
+    return (
+        f"Measured on {os.cpu_count()} cores, with a load average of {loads[0]:.1f} to {loads[-1]:.1f} while imports were "
+        "timed."
+    )
 
 
 def _disk(found: list[Record]) -> str:

@@ -1,4 +1,4 @@
-"""What the tests of the matrix share: one coordinator whose workers do not stay, and the environments by name."""
+"""What the tests of the matrix share: one coordinator whose workers are few, and the environments by name."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +11,9 @@ from pytest_elsewhere import cache_folder, corpus_folder
 from system.coordinator_process import CoordinatorProcess
 
 DEFINITIONS = load_definitions(definitions_folder({}))
-#: Seconds that a worker stays without work: few, so that the workers of few environments are alive at once.
-IDLE_SECONDS = "5"
+#: How many workers live at once, which bounds the memory: `base`, the environment whose turn it is, one whose
+#: interpreter runs its results, and Node's.
+WORKERS = "4"
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +21,7 @@ def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinato
     variables = {
         "MODELMILL_CACHE": str(cache_folder()),
         "MODELMILL_SLOTS": "2",
-        "MODELMILL_WORKER_IDLE_SECONDS": IDLE_SECONDS,
+        "MODELMILL_WORKERS": WORKERS,
     }
     with CoordinatorProcess(tmp_path_factory.mktemp("home"), variables) as process:
         yield process

@@ -10,6 +10,8 @@ from pathlib import Path
 from modelmill.fleet.definitions import EnvironmentDefinition
 
 PROGRAMS = Path(__file__).parent / "programs"
+#: The exit code with which `run_tflite.py` says that there is no interpreter.
+NO_INTERPRETER = 3
 _IMPORT = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
 
@@ -43,21 +45,17 @@ class EnvironmentRun:
         )
 
 
-def interpreter_of(run: EnvironmentRun, folder: Path) -> str:
-    """Why an environment's TensorFlow has no interpreter for TFLite; empty where it has one."""
-    jobs = folder / "no-jobs.json"
-    jobs.write_text("[]")
-    asked = run.program("run_tflite.py", jobs)
-    return "" if asked.returncode == 0 else asked.stderr.strip().splitlines()[-1]
+def run_models(run: EnvironmentRun, models: Sequence[tuple[Path, Path, Path]], folder: Path) -> tuple[str, str]:
+    """Run .tflite files, each on a golden file's images, into a file of outputs.
 
-
-def run_models(run: EnvironmentRun, models: Sequence[tuple[Path, Path, Path]], folder: Path) -> str:
-    """Run .tflite files, each on a golden file's images, into a file of outputs; what was said of those that failed."""
+    What was said, of those that failed too; and why this TensorFlow has no interpreter, empty where it has one.
+    """
     jobs = folder / "jobs.json"
     keys = ("model", "images", "outputs")
     jobs.write_text(json.dumps([dict(zip(keys, map(str, model), strict=True)) for model in models]))
     done = run.program("run_tflite.py", jobs)
-    return f"exit code {done.returncode}: {done.stderr}"
+    lacking = done.stderr.strip().splitlines()[-1] if done.returncode == NO_INTERPRETER else ""
+    return f"exit code {done.returncode}: {done.stderr}", lacking
 
 
 def bytes_on_disk(*folders: Path) -> int:

@@ -33,6 +33,7 @@ class Record:
 
     unavailable: why this machine cannot have it, and then there is nothing else.
     import_seconds: of what the environment's definition says that it must import, in a fresh process.
+    load: the machine's load average when that had been timed; far above its cores, the seconds say little.
     not_written: forms of a model that this version could not write, and what it said.
     no_interpreter: why its TensorFlow cannot run a .tflite; empty where it can.
     """
@@ -43,6 +44,7 @@ class Record:
     tensorflow: str = ""
     unavailable: str = ""
     import_seconds: float = 0.0
+    load: float = 0.0
     bytes_on_disk: int = 0
     no_interpreter: str = ""
     not_written: dict[str, str] = field(default_factory=dict)

@@ -6,6 +6,7 @@ it has one and else in that of the nearest newer version that has. What is found
 """
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from google.protobuf import json_format
 from matrix import records
 from matrix.conftest import DEFINITIONS
 from matrix.conversions import FORMS, TFJS, TFLITE, Asked
-from matrix.environment_run import EnvironmentRun, bytes_on_disk, interpreter_of, run_models
+from matrix.environment_run import EnvironmentRun, bytes_on_disk, run_models
 from matrix.records import Outcome, Record
 from modelmill.client import Client, catalog_pb2, conversion_pb2
 from modelmill.errors import ModelmillError
@@ -64,13 +65,13 @@ class Matrix:
             record.write()
             raise
         record.import_seconds = run.import_seconds()
+        record.load = os.getloadavg()[0]
         record.bytes_on_disk = bytes_on_disk(run.folder)
         return record, run
 
     def converted(self, name: str, conversions: tuple[Asked, ...], target: str) -> Record:
         """The record of an environment that has TensorFlow: everything written, converted, run and compared."""
         record, run = self.measured(name)
-        record.no_interpreter = self._lacks_interpreter(run)
         folder = self._folder / name
         folder.mkdir()
         written = run.program("write_models.py", folder)
@@ -120,13 +121,12 @@ class Matrix:
 
     def _run_tflite(self, record: Record, results: dict[Asked, Path], folder: Path) -> None:
         """Fill in how far each result is from the golden outputs."""
-        runner, run = self._interpreter(record)
         done = {one: path for one, path in results.items() if not record.outcomes[one.label].reason}
         files = {
             one: (path / "model.tflite", folder / one.form / "golden.npz", path / "outputs.npz")
             for one, path in done.items()
         }
-        said = run_models(run, list(files.values()), folder)
+        runner, said = self._run_in_nearest(record, list(files.values()), folder)
         for one, (_, golden, outputs) in files.items():
             outcome = record.outcomes[one.label]
             outcome.run_by = runner
@@ -135,19 +135,20 @@ class Matrix:
             else:
                 outcome.message = said[-2000:]
 
-    def _interpreter(self, record: Record) -> tuple[str, EnvironmentRun]:
-        """The environment itself where it has an interpreter, else the nearest newer one that has."""
-        for name in PLAIN[PLAIN.index(record.name) :]:
-            run = self._install(name)
-            if not self._lacks_interpreter(run):
-                return name, run
-        raise AssertionError("no environment has an interpreter")
+    def _run_in_nearest(self, record: Record, models: list[tuple[Path, Path, Path]], folder: Path) -> tuple[str, str]:
+        """Run in the environment itself where it has an interpreter, else in the nearest newer one that has.
 
-    def _lacks_interpreter(self, run: EnvironmentRun) -> str:
-        name = run.definition.name
-        if name not in self._no_interpreter:
-            self._no_interpreter[name] = interpreter_of(run, self._folder)
-        return self._no_interpreter[name]
+        Whose interpreter it was, and what was said.
+        """
+        for name in PLAIN[PLAIN.index(record.name) :]:
+            if name in self._no_interpreter:
+                continue
+            said, lacking = run_models(self._install(name), models, folder)
+            if not lacking:
+                record.no_interpreter = self._no_interpreter.get(record.name, "")
+                return name, said
+            self._no_interpreter[name] = lacking
+        raise AssertionError("no environment has an interpreter")
 
 
 def error_of(outputs: dict[str, np.ndarray], golden: dict[str, np.ndarray]) -> float:

@@ -49,7 +49,7 @@ def worst(verification: conversion_pb2.Verification) -> float:
 def answers_of(run: EnvironmentRun, farm: Client, conversion: Conversion, golden: Path, folder: Path) -> np.ndarray:
     """What a result answers to a golden file's images, without the farm: its one output."""
     farm.download(conversion.results[0].artifact, folder / "tflite")
-    said = run_models(run, [(folder / "tflite" / "model.tflite", golden, folder / "answers.npz")], folder)
+    said, _ = run_models(run, [(folder / "tflite" / "model.tflite", golden, folder / "answers.npz")], folder)
     assert (folder / "answers.npz").exists(), said
     (answers,) = dict(np.load(folder / "answers.npz")).values()
     return answers
@@ -149,14 +149,23 @@ def test_a_regression_net_that_ends_in_a_relu6_has_no_range_and_says_so(
     name: str, farm: Client, install: Install, tmp_path: Path
 ) -> None:
     folder = trained(install(name), "offsets", tmp_path)
+    source = collect(folder / "model.ckpt", folder / "graph.pb")
+    spec = uint8(name)
+    spec.plugin_options["freezer"].update({"outputs": ["offsets"]})
 
-    conversion = ended(farm, collect(folder / "model.ckpt", folder / "graph.pb"), uint8(name))
+    conversion = ended(farm, source, spec)
 
     assert conversion.state == Conversion.FAILED
     failure = conversion.failure
     assert failure.reason == "MISSING_QUANTIZATION_RANGES", failure
     assert "does not have MinMax information" in str(failure)
-    records.note(f"relu6, {name}", reason=failure.reason, message=failure.message)
+    # Behind the Relu6 tf.contrib.quantize left a node with the range, which nothing reads: an output that is not named
+    # is looked for, and found there.
+    found = ended(farm, source, uint8(name))
+    assert found.state == Conversion.SUCCEEDED, found.failure
+    assert found.results[0].verification.state == Verification.PASSED
+    error = worst(found.results[0].verification)
+    records.note(f"relu6, {name}", reason=failure.reason, message=failure.message, error_with_the_output_found=error)
 
 
 # PoseNet

@@ -2,8 +2,7 @@
 
 Shares no code with modelmill. A job is {"model": file, "images": .npz with `images`, "outputs": .npz to write}; images
 are given one at a time, because early converters fix the batch at 1. Outputs are written under their tensors' names;
-what is quantised is given and written in real units.
-Without jobs it only says whether there is an interpreter.
+what is quantised is given and written in real units. Exit code 3: this version has no interpreter.
 """
 
 import json
@@ -53,7 +52,11 @@ def real(values, detail):
     return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
 
 
-interpreter_class()
+try:
+    interpreter_class()
+except (ImportError, AttributeError) as error:
+    sys.stderr.write("{}: {}\n".format(type(error).__name__, error))
+    sys.exit(3)
 with open(sys.argv[1]) as file:
     jobs = json.load(file)
 for job in jobs:

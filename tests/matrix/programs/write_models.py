@@ -2,22 +2,22 @@
 
 FOLDER gets a folder for each form, with the model and `golden.npz`: images and what this very TensorFlow made of them
 (`scores`, `offsets`) before the model was saved. `written.json` says, form by form, null or why it could not be
-written. Each form is written in a process of its own, so that none finds what another left in TensorFlow.
+written. Each form is written in a process of its own, so that none finds what another left in TensorFlow; the processes
+are forked from this one, which has imported TensorFlow and done nothing with it.
 """
 
 import json
 import os
-import subprocess
 import sys
-from multiprocessing.pool import ThreadPool
+import traceback
+
+import tensorflow as tf
 
 FORMS = ("checkpoint", "saved_model_v1", "saved_model", "keras_saved_model", "keras_h5", "keras_v3")
 
 
 def write(form, folder):
     """Write one form here, in this process."""
-    import tensorflow as tf
-
     modern = not tf.__version__.startswith("1.")
     if modern:
         tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -44,24 +44,45 @@ def write(form, folder):
 
 
 def main(folder):
-    """Write every form, each in a process of its own, two at a time."""
-    with ThreadPool(2) as pool:
-        told = dict(zip(FORMS, pool.map(lambda form: write_apart(form, os.path.join(folder, form)), FORMS)))
+    """Write every form, two at a time."""
+    told, running = {}, []
+    for form in FORMS:
+        if len(running) == 2:
+            ended(running.pop(0), folder, told)
+        running.append((form, begun(form, os.path.join(folder, form))))
+    for one in running:
+        ended(one, folder, told)
     with open(os.path.join(folder, "written.json"), "w") as file:
         json.dump(told, file, indent=1)
 
 
-def write_apart(form, folder):
-    """None, or why the form could not be written: the last line that was said."""
+def begun(form, folder):
+    """The process that writes a form."""
     os.makedirs(folder)
-    command = [sys.executable, os.path.abspath(__file__), folder, form]
-    run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    lines = run.stdout.decode("utf-8", "replace").strip().splitlines()
-    return None if run.returncode == 0 else (lines or ["it ended with {}".format(run.returncode)])[-1]
+    sys.stdout.flush()
+    child = os.fork()
+    if child:
+        return child
+    log = os.open(os.path.join(folder, "log.txt"), os.O_WRONLY | os.O_CREAT)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        write(form, folder)
+    except BaseException:  # noqa: BLE001 - a forked process must not go on where its parent is
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
+
+
+def ended(running, folder, told):
+    """Wait for a form's process, and keep null or why it could not be written: the last line that was said."""
+    form, child = running
+    status = os.waitpid(child, 0)[1]
+    with open(os.path.join(folder, form, "log.txt"), "rb") as file:
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    told[form] = None if status == 0 else (lines or ["it ended with status {}".format(status)])[-1]
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        write(sys.argv[2], sys.argv[1])
-    else:
-        main(sys.argv[1])
+    main(sys.argv[1])

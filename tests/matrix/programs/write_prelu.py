@@ -20,7 +20,7 @@ def weights(*shape):
     return tf.constant((random.normal(size=shape) / np.sqrt(np.prod(shape[:-1]))).astype(np.float32))
 
 
-alpha = tf.constant(random.uniform(0.1, 0.4, (1,) * (rank - 1) + (8,)).astype(np.float32))
+alpha = tf.constant(random.uniform(0.5, 1.5, (1,) * (rank - 1) + (8,)).astype(np.float32))
 images = tf.placeholder(tf.float32, [1, 12, 12, 3], name="images")
 x = tf.nn.bias_add(tf.nn.conv2d(images, weights(3, 3, 3, 8), [1, 1, 1, 1], "SAME"), weights(8))
 x = tf.add(tf.nn.relu(x), tf.negative(alpha * tf.nn.relu(tf.negative(x))), name="prelu")

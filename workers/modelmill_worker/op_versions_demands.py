@@ -1,4 +1,4 @@
-"""What a GraphDef asks of the TensorFlow that reads it: operations, attributes and their values, counted in one walk."""
+"""What a GraphDef asks of the TensorFlow that reads it: operations, attributes and values, counted in one walk."""
 
 from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
 

@@ -14,13 +14,15 @@ from modelmill_worker.signature import Signature, Tensor
 
 _META_GRAPHS = 2
 _DEFAULT_SIGNATURE = "serving_default"
-#: Where TensorFlow 2 keeps its initialisation; nobody calls it.
-_INTERNAL_SIGNATURE = "__saved_model_init_op"
+#: Where TensorFlow keeps initialisation and training, which nobody calls to compute something.
+_INTERNAL = "__saved_model_"
+#: The tag of the MetaGraphDef that is there to be served.
+_SERVED = ("serve",)
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """The first MetaGraphDef of a SavedModel.
+    """One MetaGraphDef of a SavedModel: that to be served, else the first.
 
     tags: what a loader must ask for to get this MetaGraphDef.
     signature_key, signature: those that servers use by default, or the only other ones; None where there are none
@@ -37,11 +39,14 @@ class SavedModel:
 
 def read(path: Path) -> SavedModel:
     """Read a ``saved_model.pb``. Raises StepError GRAPH_DEF_DAMAGED."""
-    data = path.read_bytes()
-    fields = protobuf_wire.read_fields(data, 0, len(data))
-    first = next(field for field in fields if field.number == _META_GRAPHS)
-    meta_graph = graph_def.parse_meta_graph(data[first.start : first.end], path.name)
-    keys = tuple(sorted(key for key in meta_graph.signature_def if key != _INTERNAL_SIGNATURE))
+    meta_graph = _choose_meta_graph(path)
+    keys = tuple(
+        sorted(
+            key
+            for key, described in meta_graph.signature_def.items()
+            if described.outputs and not key.startswith(_INTERNAL)
+        )
+    )
     chosen = _choose(keys)
     return SavedModel(
         graph=meta_graph.graph_def,
@@ -50,6 +55,21 @@ def read(path: Path) -> SavedModel:
         signature=None if chosen is None else _signature(meta_graph.signature_def[chosen]),
         signature_keys=keys,
     )
+
+
+def _choose_meta_graph(path: Path) -> Any:
+    data = path.read_bytes()
+    first = None
+    for field in protobuf_wire.read_fields(data, 0, len(data)):
+        if field.number != _META_GRAPHS:
+            continue
+        meta_graph = graph_def.parse_meta_graph(data[field.start : field.end], path.name)
+        if tuple(meta_graph.meta_info_def.tags) == _SERVED:
+            return meta_graph
+        first = meta_graph if first is None else first
+    if first is None:
+        raise graph_def.damaged(path.name, "it has no MetaGraphDef.")
+    return first
 
 
 def _choose(keys: Tuple[str, ...]) -> Optional[str]:

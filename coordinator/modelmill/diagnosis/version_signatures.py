@@ -47,6 +47,7 @@ SIGNATURES = (
     Signature("freeze-variable", r"Cannot find the variable that is an input to the ReadVariableOp", NEWER),
     Signature("keras-save-spec", r"object has no attribute '_get_save_spec'", OLDER),
     Signature("graph-not-readable", "", NEWER, "GRAPH_NOT_READABLE"),
+    Signature("keras-not-readable", "", ANY, "KERAS_MODEL_UNREADABLE"),
     # TOCO.
     Signature("toco-rnn-state", r"Check failed: is_rnn_state_array", NEWER),
     Signature("toco-control-flow", r"doesn't support control flow ops", NEWER),
@@ -67,17 +68,25 @@ SIGNATURES = (
     # Running what was made.
     Signature("builtin-version", r"Didn't find op for builtin opcode '\w+' version '\d+'", NEWER),
     Signature("interpreter-too-old", "", NEWER, "INTERPRETER_TOO_OLD"),
+    Signature("interpreter-lacks-operator", "", ANY, "INTERPRETER_LACKS_OPERATOR"),
+    Signature("interpreter-failed", "", ANY, "INTERPRETER_FAILED"),
     Signature("quantised-scales", r"num_scales must be 1 for per-layer quantization", NEWER),
     # TensorFlow.js.
     Signature("tfjs-fused", r"Unsupported Ops in the model after optimization", ANY),
     Signature("tfjs-switch", r"KeyError: <tf\.Tensor '.*Switch_1:0'", OLDER),
     Signature("tfjs-too-new", r"cannot import name 'convert_to_constants'", NEWER),
+    # What was asked for and this version has not.
+    Signature("no-such-converter", "", ANY, "CONVERTER_NOT_AVAILABLE"),
+    Signature("no-such-quantization", "", ANY, "QUANTIZATION_NOT_AVAILABLE"),
+    Signature("no-such-option", "", ANY, "OPTION_NOT_AVAILABLE"),
+    Signature("no-such-source", "", ANY, "SOURCE_NOT_AVAILABLE"),
+    Signature("second-output", "", NEWER, "OUTPUT_NOT_ADDRESSABLE"),
+    Signature("version-not-driven", "", ANY, "TENSORFLOW_UNSUPPORTED"),
     # What says little: a tool that gave up.
     Signature("operation-unsupported", "", NEWER, "UNSUPPORTED_OPERATION"),
     Signature("toco-failed", r"TOCO failed\.? [Ss]ee console", ANY),
     Signature("converter-refused", "", ANY, "CONVERTER_REFUSED"),
     Signature("converter-gave-rubbish", "", ANY, "TFLITE_UNREADABLE"),
-    Signature("version-not-driven", "", ANY, "TENSORFLOW_UNSUPPORTED"),
     Signature("crashed", r"\(SIG(ABRT|SEGV|BUS|ILL|FPE)\)", ANY, "STEP_SIGNALLED"),
     Signature("wrong-numbers", "", ANY, "VERIFICATION_FAILED"),
 )

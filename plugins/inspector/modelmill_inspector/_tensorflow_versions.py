@@ -19,7 +19,9 @@ def of_graph(graph: GraphDef, needed: AbstractSet[str], writer: str = "") -> Dic
 
 
 def of_saved_model(path: Path) -> Dict[str, Any]:
-    """Of a SavedModel, given its saved_model.pb, that its own loader reads: tf.saved_model.load of TensorFlow 2, or TensorFlow 1's loader.
+    """Of a SavedModel, given its saved_model.pb, as TensorFlow's own loader reads it.
+
+    That is tf.saved_model.load in TensorFlow 2 and tf.saved_model.loader.load in TensorFlow 1.
 
     Both import all nodes, needed or not, and TensorFlow 2's all functions too, where the model has TensorFlow 2's
     objects. Where `meta_info_def.stripped_op_list` says how the writer defined its operations, as each writer since 1.0

@@ -73,7 +73,10 @@ GENERATIONS = (
 
 
 def generation_of(version: str) -> Generation:
-    """The row for a version of tensorflowjs such as "4.22.0"; StepError TENSORFLOWJS_UNSUPPORTED where there is none."""
+    """The row for a version of tensorflowjs such as "4.22.0".
+
+    Raises StepError TENSORFLOWJS_UNSUPPORTED where there is none.
+    """
     major, minor = version.split(".")[:2]
     for generation in GENERATIONS:
         if generation.since <= (int(major), int(minor)) < generation.until:

@@ -1,7 +1,7 @@
 """The order of an addition's inputs, which decides whether tensorflowjs takes the addition for a PReLU.
 
-tensorflowjs 1.x and 4.x look for `relu(x) + minus_alpha * relu(neg(x))` in an addition that has the Relu first and a Mul
-second, and make one operator Prelu of it, or of it and the convolution that gives x (fuse_prelu.py). They look
+tensorflowjs 1.x and 4.x look for `relu(x) + minus_alpha * relu(neg(x))` in an addition that has the Relu first and a
+Mul second, and make one operator Prelu of it, or of it and the convolution that gives x (fuse_prelu.py). They look
 no further than the expression, and that is too little:
 
 - TensorFlow 1.15 sorts the inputs of an addition by name beforehand, so that most PReLUs stay as they are;

@@ -1,8 +1,8 @@
 """Nodes that tensorflowjs must not fuse: what comes out of them is read elsewhere as well, or is an output.
 
-tensorflowjs 1.x and 4.x fold a batch normalisation into the convolution before it, and fuse a depthwise convolution with
-its bias and activation, whoever else reads what is in between. These readers then get the fused result, which is another
-number, and an output in between is gone. So the nodes are hidden while tensorflowjs looks.
+tensorflowjs 1.x and 4.x fold a batch normalisation into the convolution before it, and fuse a depthwise convolution
+with its bias and activation, whoever else reads what is in between. These readers then get the fused result, which is
+another number, and an output in between is gone. So the nodes are hidden while tensorflowjs looks.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """Imports tensorflowjs without the packages that it asks for and that a conversion of a graph never uses.
 
 Every tensorflowjs imports what its other inputs need at the top of its modules: 0.8 keras and tensorflow_hub, 1.7
-tensorflow_hub, 4.22 tensorflow_decision_forests, tensorflow_hub and jax.experimental.jax2tf. They weigh up to a gigabyte,
-and their own requirements contradict each other in most environments. Empty modules stand in for them while
+tensorflow_hub, 4.22 tensorflow_decision_forests, tensorflow_hub and jax.experimental.jax2tf. They weigh up to a
+gigabyte, and their own requirements contradict each other in most environments. Empty modules stand in for them while
 tensorflowjs is imported, and are gone afterwards. `generations` says which, for each version.
 """
 

@@ -19,6 +19,11 @@ pytestmark = pytest.mark.timeout(1800)
 HERE = Path(__file__).parent
 CODE = ["protos", "workers", *sorted((ROOT / "plugins").glob("*/"))]
 NEEDS_NODE = "tests/unit/verifier/test_tfjs_run.py"
+NEEDS_TENSORFLOW_2 = "tests/unit/verifier/test_saved_model_of_tensorflow_2.py"
+NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
+NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
+#: From 1.14 on, without 2.1 to 2.3.
+NEEDS_NEWER_INTERPRETER = "tests/unit/verifier/test_tflite_run.py"
 NEEDS_MLIR = (
     "tests/unit/tflite_quantizer/test_conversion_with_tensorflow.py::test_tensorflow_operations_are_kept_where_allowed"
 )
@@ -35,9 +40,17 @@ class Selection:
 TENSORFLOW = ("tests/unit/freezer", "tests/unit/tflite_quantizer", "tests/unit/verifier")
 #: Steps that need nothing of an environment may be run by any; the oldest Python is where they could fail.
 ANYWHERE = ("tests/unit/inspector", "tests/unit/rewriter", "tests/unit/worker_graph_def")
+VERIFIER = ("tests/unit/verifier",)
+NOT_IN_OLDEST = (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5, NEEDS_NEWER_INTERPRETER)
 SELECTIONS = {
-    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_MLIR)),
+    "tf-1.5": Selection(VERIFIER, (*NOT_IN_OLDEST, NEEDS_INTERPRETER)),
+    "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
+    "tf-1.14": Selection(VERIFIER, (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5)),
+    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_MLIR, NEEDS_TENSORFLOW_2)),
     "tf-2.15": Selection(TENSORFLOW, (NEEDS_NODE,)),
+    "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
+    "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
+    "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-4": Selection((*TENSORFLOW, "tests/unit/tfjs_exporter"), (NEEDS_NODE,)),
     "tfjs-node-4": Selection((NEEDS_NODE,)),
 }

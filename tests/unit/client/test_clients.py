@@ -2,6 +2,7 @@ import asyncio
 import inspect
 import json
 import threading
+from contextlib import closing
 
 import pytest
 from modelmill.client import AsyncClient, Client, Patience, conversion_pb2
@@ -183,7 +184,8 @@ async def test_the_blocking_client_does_the_same(farm, model, tmp_path):
             conversion = client.convert(model, spec("tflite"), tmp_path / "out", events.append)
             assert client.get_conversion(conversion.id).state == conversion.state
             assert [event.sequence for event in client.watch_conversion(conversion.id)] == list(range(1, 8))
-            assert [message.message for message in client.install_environment("base")] == ["unpacking", ""]
+            told = [message.message for message in client.install_environment("base")]
+            assert told == ["base: unpacking", "base: It works: imports, freezes", ""]
             assert [target.name for target in client.list_targets()] == ["tflite"]
             with pytest.raises(ModelmillError):
                 client.get_conversion("nowhere")
@@ -193,6 +195,21 @@ async def test_the_blocking_client_does_the_same(farm, model, tmp_path):
     assert len(await asyncio.to_thread(work)) == 7
     assert not [thread for thread in threading.enumerate() if thread.name == "modelmill-client"], before
     assert names(tmp_path / "out" / "tflite") == names(model)
+
+
+async def test_leaving_several_installations_early_gives_all_up(farm):
+    farm.catalog.held = {"base", "tf-1.10"}
+
+    def work():
+        with (
+            Client(farm.address) as client,
+            closing(client.install_environments(["base", "tf-1.10", "tf-2.15"], 2)) as told,
+        ):
+            return {next(told)[0], next(told)[0]}
+
+    assert await asyncio.to_thread(work) == {"base", "tf-1.10"}
+    await asyncio.wait_for(farm.catalog.at_rest.wait(), 30)
+    assert sorted(farm.catalog.given_up) == ["base", "tf-1.10"]
 
 
 async def test_leaving_a_blocking_watch_early_ends_it(farm, model):

@@ -102,6 +102,16 @@ ROWS = {
         Failure("GRAPH_NOT_READABLE", "TensorFlow 1.9.0 cannot read this graph: it is damaged.", Fault.TOOL),
         NEWER,
     ),
+    "keras-not-readable": (
+        Failure(
+            "KERAS_MODEL_UNREADABLE",
+            "The Keras of TensorFlow 2.21.0 cannot load this model: Unrecognized keyword arguments.",
+            Fault.TOOL,
+            {},
+            "ValueError: Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 1}",
+        ),
+        ANY,
+    ),
     "toco-rnn-state": (
         crashed(
             "SIGABRT",
@@ -171,6 +181,20 @@ ROWS = {
         NEWER,
     ),
     "interpreter-too-old": (Failure("INTERPRETER_TOO_OLD", "It is older than the model.", Fault.TOOL), NEWER),
+    "interpreter-lacks-operator": (
+        Failure("INTERPRETER_LACKS_OPERATOR", "It was built without the custom operator Neg.", Fault.TOOL),
+        ANY,
+    ),
+    "interpreter-failed": (
+        Failure(
+            "INTERPRETER_FAILED",
+            "TFLite's interpreter of TensorFlow 1.12.3 failed to prepare the operator PRELU (node 3).",
+            Fault.TOOL,
+            {},
+            "RuntimeError: kernels/activations.cc:240 3 != 1 Node number 3 (PRELU) failed to prepare.",
+        ),
+        ANY,
+    ),
     "quantised-scales": (
         Failure(
             "MODEL_RUN_FAILED",
@@ -185,6 +209,30 @@ ROWS = {
     "tfjs-switch": (raised("KeyError: <tf.Tensor 'dropout/cond/Switch_1:0' shape=(?, 512) dtype=float32>"), OLDER),
     "tfjs-too-new": (
         raised("ImportError: cannot import name 'convert_to_constants' from 'tensorflow.python.framework'"),
+        NEWER,
+    ),
+    "no-such-converter": (
+        Failure(
+            "CONVERTER_NOT_AVAILABLE", "TensorFlow 2.21 has no converter TOCO; TensorFlow 1.5 to below 2.18 has it."
+        ),
+        ANY,
+    ),
+    "no-such-quantization": (
+        Failure(
+            "QUANTIZATION_NOT_AVAILABLE", "TensorFlow 2.15 cannot quantise as qat_uint8. Convert with TensorFlow 1.15."
+        ),
+        ANY,
+    ),
+    "no-such-option": (
+        Failure("OPTION_NOT_AVAILABLE", "TensorFlow 1.9 does not have the option allow_select_tf_ops."),
+        ANY,
+    ),
+    "no-such-source": (
+        Failure("SOURCE_NOT_AVAILABLE", "TensorFlow 1.5 does not convert a SavedModel."),
+        ANY,
+    ),
+    "second-output": (
+        Failure("OUTPUT_NOT_ADDRESSABLE", "This version converts the first output of a node only.", Fault.TOOL),
         NEWER,
     ),
     "operation-unsupported": (

@@ -2,7 +2,7 @@ import importlib
 import sys
 
 import pytest
-from modelmill_tfjs_exporter.tensorflowjs_import import UNUSED, stand_ins
+from modelmill_tfjs_exporter.tensorflowjs_import import stand_ins
 
 NAMES = ("modelmill_absent", "modelmill_absent.inner", "modelmill_absent.inner.most")
 
@@ -29,9 +29,3 @@ def test_what_is_imported_already_is_left_alone():
     with stand_ins(("json", *NAMES)):
         assert sys.modules["json"] is json
     assert sys.modules["json"] is json
-
-
-def test_a_package_is_listed_before_what_is_in_it():
-    for position, name in enumerate(UNUSED):
-        parent = name.rpartition(".")[0]
-        assert not parent or parent in UNUSED[:position]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from modelmill_verifier import datasets, sessions
 from modelmill_verifier.datasets import Dataset
-from modelmill_worker import StepError
+from modelmill_worker import StepError, graph_def, op_versions
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -162,3 +162,23 @@ def test_an_operation_from_elsewhere_is_typed(run_edge, tmp_path):
         run_edge("run-frozen-graph", inputs)
     assert caught.value.reason == "GRAPH_NOT_READABLE"
     assert "NobodyKnowsThis" in caught.value.message
+
+
+def test_what_a_newer_tensorflow_wrote_is_run_without_its_unknown_defaults(run_edge, tmp_path):
+    signature = Signature((Tensor("x", "x:0", "float32", (2, 2)),), (Tensor("y", "y:0", "float32", (2, 2)),))
+    graph = graph_def.new_graph()
+    graph.node.add(name="x", op="Placeholder").attr["dtype"].type = tf.float32.as_datatype_enum
+    product = graph.node.add(name="y", op="MatMul", input=["x", "x"])
+    product.attr["T"].type = tf.float32.as_datatype_enum
+    product.attr["grad_a"].b = False
+    verdict = op_versions.judge(graph)[op_versions.minor_version(tf.__version__)]
+    (tmp_path / "frozen").mkdir()
+    graph_def.write(tmp_path / "frozen" / "graph.pb", graph)
+    signatures.write(tmp_path / "frozen", signature)
+    (tmp_path / "inputs").mkdir()
+    datasets.write(tmp_path / "inputs", Dataset(signature, {"x": np.float32([[1, 2], [3, 4]])}))
+
+    facts, output = run_edge("run-frozen-graph", {"model": tmp_path / "frozen", "inputs": tmp_path / "inputs"})
+
+    assert datasets.read(output).arrays["y"].tolist() == [[7, 10], [15, 22]]
+    assert bool(verdict.dropped) == ("MatMul.grad_a of 1 node" in " ".join(facts.get("notes", [])))

@@ -11,26 +11,35 @@ from modelmill_worker.signature import Signature, Tensor
 _FLOAT, _INT64 = 1, 9
 
 
-def saved(folder, keys, tags=("serve",)):
-    """A SavedModel whose signatures take x (float32, ? by 3) and n (int64, of unknown rank), and give y."""
+def saved(folder, keys, *tags):
+    """A SavedModel with a MetaGraphDef for each set of tags.
+
+    Its signatures take x (float32, ? by 3) and n (int64, of unknown rank), and give y.
+    """
+    folder.mkdir(parents=True)
+    content = b"\x08\x01"  # saved_model_schema_version = 1; then the MetaGraphDefs as field 2.
+    for these in tags or (("serve",),):
+        meta_graph = described(keys, these)
+        content += b"\x12" + varint(len(meta_graph)) + meta_graph
+    (folder / "saved_model.pb").write_bytes(content)
+    return folder
+
+
+def described(keys, tags):
     message = new_meta_graph()
     message.meta_info_def.tags.extend(tags)
     message.graph_def.node.extend([graph_def.new_node("x", "Placeholder")])
     for key in keys:
-        described = message.signature_def[key]
-        for side, name, dtype in ((described.inputs, "x", _FLOAT), (described.outputs, "y", _FLOAT)):
+        signature = message.signature_def[key]
+        for side, name in ((signature.inputs, "x"), (signature.outputs, "y")):
             side[name].name = name + ":0"
-            side[name].dtype = dtype
+            side[name].dtype = _FLOAT
             side[name].tensor_shape.dim.add().size = -1
             side[name].tensor_shape.dim.add().size = 3
-        described.inputs["n"].name = "n:0"
-        described.inputs["n"].dtype = _INT64
-        described.inputs["n"].tensor_shape.unknown_rank = True
-    content = message.SerializeToString()
-    folder.mkdir(parents=True)
-    # saved_model_schema_version = 1, and the MetaGraphDef as field 2.
-    (folder / "saved_model.pb").write_bytes(b"\x08\x01\x12" + varint(len(content)) + content)
-    return folder
+        signature.inputs["n"].name = "n:0"
+        signature.inputs["n"].dtype = _INT64
+        signature.inputs["n"].tensor_shape.unknown_rank = True
+    return message.SerializeToString()
 
 
 def new_meta_graph():
@@ -48,13 +57,22 @@ def varint(number):
 
 
 def test_reads_tags_and_the_signature_that_servers_use(tmp_path):
-    model = saved_model.read(saved(tmp_path / "model", ["b", "serving_default"], ("serve", "gpu")) / "saved_model.pb")
-    assert model.tags == ("serve", "gpu")
+    model = saved_model.read(saved(tmp_path / "model", ["b", "serving_default"], ("gpu", "serve")) / "saved_model.pb")
+    assert model.tags == ("gpu", "serve")
     assert (model.signature_key, model.signature_keys) == ("serving_default", ("b", "serving_default"))
     assert model.signature == Signature(
         (Tensor("n", "n:0", "int64", None), Tensor("x", "x:0", "float32", (-1, 3))),
         (Tensor("y", "y:0", "float32", (-1, 3)),),
     )
+
+
+@pytest.mark.parametrize(
+    ("tags", "chosen"),
+    [([("train",), ("serve",)], ("serve",)), ([("serve",), ("train",)], ("serve",)), ([("a",), ("b",)], ("a",))],
+)
+def test_of_several_graphs_takes_the_one_to_be_served(tmp_path, tags, chosen):
+    model = saved_model.read(saved(tmp_path / "model", ["serving_default"], *tags) / "saved_model.pb")
+    assert model.tags == chosen
 
 
 @pytest.mark.parametrize(

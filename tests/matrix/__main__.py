@@ -59,7 +59,7 @@ def _kind(record: Record) -> str:
 def _machine(found: list[Record]) -> str:
     loads = sorted(record.load for record in found if not record.unavailable)
     return (
-        f"Measured on {os.cpu_count()} cores, with a load average of {loads[0]:.1f} to {loads[-1]:.1f} while imports were "
+        f"Measured on {os.cpu_count()} cores, with a load of {loads[0]:.1f} to {loads[-1]:.1f} while imports were "
         "timed."
     )
 

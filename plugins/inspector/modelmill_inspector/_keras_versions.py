@@ -79,9 +79,9 @@ _RULES = (
         lambda file: file.archive and _by_keras(file, "2.15"),
     ),
     _Rule(
-        (1, 15),
+        (1, 11),
         None,
-        "TensorFlow before 1.15 loads HDF5 with h5py 2 only, which its environment does not have",
+        "TensorFlow before 1.11 comes without h5py, which reads HDF5",
         _is_old_hdf5,
     ),
     _Rule(

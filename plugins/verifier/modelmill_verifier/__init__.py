@@ -31,8 +31,8 @@ _OUTPUTS = (("outputs", "dataset"), ("reference", "dataset"))
 _ANY = "tensorflow>=1.5"
 #: Before that there is no interpreter in Python.
 _WITH_INTERPRETER = "tensorflow>=1.9"
-#: Before that TensorFlow comes without h5py, or with one that its Keras cannot read attributes with.
-_WITH_HDF5 = "tensorflow>=1.15"
+#: Before that TensorFlow comes without h5py.
+_WITH_HDF5 = "tensorflow>=1.11"
 #: The first that reads a .keras archive.
 _WITH_KERAS_ARCHIVE = "tensorflow>=2.12"
 

@@ -154,9 +154,9 @@ def old_file(*arguments):
 
 def test_old_hdf5_that_keras_3_does_not_load():
     initializer = [("Model", ""), ("InputLayer", ""), ("Conv2D", ""), ("Zeros", ""), ("Zeros", "dtype")]
-    assert _keras_versions.of_keras(old_file(*initializer))["readable"] == between("1.15", "2.15")
-    assert _keras_versions.of_keras(old_file(("Sequential", ""), ("Dense", "")))["readable"] == between("1.15", "2.15")
-    assert _keras_versions.of_keras(old_file(("Model", ""), ("InputLayer", "")))["readable"] == between("1.15")
+    assert _keras_versions.of_keras(old_file(*initializer))["readable"] == between("1.11", "2.15")
+    assert _keras_versions.of_keras(old_file(("Sequential", ""), ("Dense", "")))["readable"] == between("1.11", "2.15")
+    assert _keras_versions.of_keras(old_file(("Model", ""), ("InputLayer", "")))["readable"] == between("1.11")
 
 
 def test_reads_attributes_of_hdf5(corpus):

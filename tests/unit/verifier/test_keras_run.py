@@ -1,4 +1,4 @@
-"""Runs where TensorFlow brings Keras and h5py: in an environment from 1.15 on, with this project on PYTHONPATH."""
+"""Runs where TensorFlow brings Keras and h5py: in an environment from 1.11 on, with this project on PYTHONPATH."""
 
 import json
 import zipfile
@@ -8,7 +8,7 @@ import pytest
 from modelmill_verifier import datasets
 from modelmill_worker import StepError
 
-tf = pytest.importorskip("tensorflow", minversion="1.15", reason="needs an environment with TensorFlow from 1.15 on")
+tf = pytest.importorskip("tensorflow", minversion="1.11", reason="needs an environment with TensorFlow from 1.11 on")
 layers = tf.keras.layers
 
 VERSION = tuple(int(part) for part in tf.__version__.split(".")[:2])

@@ -228,15 +228,14 @@ def test_custom_operations_are_kept_where_allowed(inverse, run_convert):
 
 
 def test_tensorflow_operations_are_kept_where_allowed(inverse, run_convert):
-    try:
-        kept = run_convert(inverse, {"allow_select_tf_ops": True})["operators"]
-    except StepError as error:
+    if GENERATION.since == (1, 12) or GENERATION.since >= (2, 5):
+        assert run_convert(inverse, {"allow_select_tf_ops": True})["operators"] == {"FlexMatrixInverse": 1}
+    elif GENERATION.since < (2, 2):
         # From 1.13 on few of TensorFlow's operators were let through, until 2.4.
-        early = (1, 13) <= GENERATION.since < (2, 5)
-        assert error.reason == ("UNSUPPORTED_OPERATION" if early else "OPTION_NOT_AVAILABLE")
-        assert early or not GENERATION.select_ops_switch
-    else:
-        assert kept == {"FlexMatrixInverse": 1}
+        reason = "UNSUPPORTED_OPERATION" if GENERATION.select_ops_switch else "OPTION_NOT_AVAILABLE"
+        with pytest.raises(StepError) as caught:
+            run_convert(inverse, {"allow_select_tf_ops": True})
+        assert caught.value.reason == reason
 
 
 def test_a_graph_that_is_none_is_refused(models, run_convert, tmp_path):

@@ -14,7 +14,8 @@ BOTH = ("tflite", "tfjs")
 
 #: What a model may be that is converted.
 SOURCES = (
-    "Give a model of one of these kinds: keras.h5, keras.v3, tf.checkpoint, tf.frozen_graph, tf.graph_def, tf.saved_model"
+    "Give a model of one of these kinds: keras.h5, keras.v3, tf.checkpoint, tf.frozen_graph, tf.graph_def, "
+    "tf.saved_model"
 )
 #: For each file in the corpus's bad-inputs: the reason, and words that the message must have.
 BAD_INPUTS = {

@@ -87,7 +87,7 @@ def test_the_prelu_of_1_9_is_wrong_as_it_is_and_the_verifier_says_so(
     assert worst(result.verification) > 0.1
     answers = answers_of(install("tf-1.9"), farm, conversion, prelu / "golden.npz", tmp_path)
     assert error_of_answers(answers, prelu / "golden.npz") > 0.1
-    records.note(f"prelu, {prelu.name}", without_rule=worst(result.verification))
+    records.note(f"PReLU of 1.9, {prelu.name}", without_rule=worst(result.verification))
 
 
 def test_the_prelu_of_1_9_is_right_with_the_rule(prelu: Path, farm: Client, install: Install, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_prelu_of_1_9_is_right_with_the_rule(prelu: Path, farm: Client, inst
     assert worst(conversion.results[0].verification) <= 1e-5
     answers = answers_of(install("tf-1.9"), farm, conversion, prelu / "golden.npz", tmp_path)
     assert error_of_answers(answers, prelu / "golden.npz") <= 1e-5
-    records.note(f"prelu, {prelu.name}", with_rule=worst(conversion.results[0].verification))
+    records.note(f"PReLU of 1.9, {prelu.name}", with_rule=worst(conversion.results[0].verification))
 
 
 # Nets trained for uint8
@@ -137,7 +137,7 @@ def test_a_net_trained_for_uint8_becomes_uint8(name: str, farm: Client, install:
         for scores in (golden["answers"], answers)
     ]
     error = float(np.max(np.abs(answers - golden["answers"])))
-    records.note(f"uint8, {name}", accuracy_in_training=accuracies[0], accuracy=accuracies[1], error=error)
+    records.note(f"trained for uint8, {name}", accuracy_in_training=accuracies[0], accuracy=accuracies[1], error=error)
     # The session rounds where the uint8 kernels round, and sums in float32: a step or two of 1/256 in a score.
     assert accuracies[0] > 0.9
     assert accuracies[1] >= accuracies[0] - 0.02
@@ -165,7 +165,9 @@ def test_a_regression_net_that_ends_in_a_relu6_has_no_range_and_says_so(
     assert found.state == Conversion.SUCCEEDED, found.failure
     assert found.results[0].verification.state == Verification.PASSED
     error = worst(found.results[0].verification)
-    records.note(f"relu6, {name}", reason=failure.reason, message=failure.message, error_with_the_output_found=error)
+    records.note(
+        f"output is a Relu6, {name}", reason=failure.reason, message=failure.message, error_with_the_output_found=error
+    )
 
 
 # PoseNet
@@ -198,7 +200,7 @@ def assert_each_passed(conversion: Conversion, target: str, versions: list[str],
 def test_posenet_becomes_tflite_in_each_version_from_1_12_on(farm: Client, corpus: Path) -> None:
     conversion = ended(farm, corpus / "posenet" / "frozen.pb", every_version("tflite", ">=1.12"))
 
-    assert_each_passed(conversion, "tflite", versions_from("1.12"), "posenet")
+    assert_each_passed(conversion, "tflite", versions_from("1.12"), "PoseNet, error of range")
     for result in conversion.results:
         assert len(result.differences) == len(conversion.results) - 1
         assert all(difference.of_range <= 1e-4 for difference in result.differences)
@@ -210,13 +212,14 @@ def test_posenet_becomes_tensorflowjs_by_every_tensorflowjs(farm: Client, corpus
 
     conversion = ended(farm, corpus / "posenet" / "frozen.pb", every_version("tfjs", ""))
 
-    assert_each_passed(conversion, "tfjs", [one.provides["tensorflow"] for one in exporters], "posenet")
+    assert_each_passed(conversion, "tfjs", [one.provides["tensorflow"] for one in exporters], "PoseNet, error of range")
 
 
 # Mixed work at once
 
 MIXED = ("tf-1.9", "tf-1.12", "tf-1.15", "tf-2.4", "tf-2.15", "tf-2.21")
 NETS = ("pnet", "rnet", "onet")
+PNET_SHAPE = (1, 48, 48, 3)
 
 
 def test_ten_conversions_over_six_versions_at_once(
@@ -237,6 +240,9 @@ def test_ten_conversions_over_six_versions_at_once(
             folder = corpus / "mtcnn" / "tf1.9.0" / NETS[number % 3]
             spec = specification("tflite", tensorflow_of(MIXED[number % 6]))
             spec.salt = f"mixed {number}"
+            if NETS[number % 3] == "pnet":  # which takes images of any size, and TOCO none
+                spec.targets[0].options.update({"input_shapes": {"pnet/input": PNET_SHAPE}})
+                spec.verification.input_shapes["pnet/input"].dimensions.extend(PNET_SHAPE)
             quick.append(farm.begin(collect(folder / "model.ckpt", folder / "graph.pb"), spec).id)
         for conversion_id in (*quick, slowest):
             list(farm.watch_conversion(conversion_id))
@@ -254,7 +260,7 @@ def test_ten_conversions_over_six_versions_at_once(
     steps = [step for conversion in conversions for step in conversion.steps if not step.cached]
     assert most_at_once(steps) <= 2
     records.note(
-        "mixed",
+        "ten conversions over six versions at once",
         seconds=seconds,
         peak_bytes=memory.peak,
         resident_bytes=memory.resident,

@@ -12,16 +12,20 @@ from refusals import fails, specification, truncate
 State = conversion_pb2.Conversion.State
 BOTH = ("tflite", "tfjs")
 
+#: What a model may be that is converted.
+SOURCES = (
+    "Give a model of one of these kinds: keras.h5, keras.v3, tf.checkpoint, tf.frozen_graph, tf.graph_def, tf.saved_model"
+)
 #: For each file in the corpus's bad-inputs: the reason, and words that the message must have.
 BAD_INPUTS = {
     "checkpoint_without_data": ("CHECKPOINT_INCOMPLETE", "lacks model.ckpt.data-00000-of-00001"),
     "checkpoint_without_data/model.ckpt": ("CHECKPOINT_INCOMPLETE", "lacks model.ckpt.data-00000-of-00001"),
-    "model_invoking_error.tflite": ("NO_ROUTE", "Give a model of one of these kinds: tf.checkpoint"),
+    "model_invoking_error.tflite": ("NO_ROUTE", SOURCES),
     "text_graphdef_named_pb.pb": ("CHECKPOINT_MISSING", "Give the checkpoint's prefix"),
     "weights_only.h5": ("KERAS_WEIGHTS_ONLY", "Save the whole model"),
-    "native-crash/keyword_scrambled.tflite": ("NO_ROUTE", "Give a model of one of these kinds: tf.checkpoint"),
-    "native-crash/keyword_scrambled_8bit.tflite": ("NO_ROUTE", "Give a model of one of these kinds: tf.checkpoint"),
-    "native-crash/person_detect.tflite": ("NO_ROUTE", "Give a model of one of these kinds: tf.checkpoint"),
+    "native-crash/keyword_scrambled.tflite": ("NO_ROUTE", SOURCES),
+    "native-crash/keyword_scrambled_8bit.tflite": ("NO_ROUTE", SOURCES),
+    "native-crash/person_detect.tflite": ("NO_ROUTE", SOURCES),
 }
 #: Of TensorFlow Serving's tests: no bad model but an old one, in the checkpoint format of before TensorFlow 0.12.
 OLD_CHECKPOINT = "bad_half_plus_two/00000123"

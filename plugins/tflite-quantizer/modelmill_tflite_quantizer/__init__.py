@@ -54,7 +54,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 output="tflite",
                 run=convert_keras_h5,
                 options=Conversion,
-                requires=("tensorflow>=1.5,<2.22",),
+                requires=("tensorflow>=1.11,<2.22",),
                 preference=Preference.NEWEST,
                 prefers=_PREFERRED,
             ),

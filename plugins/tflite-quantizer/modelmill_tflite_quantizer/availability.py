@@ -57,15 +57,12 @@ def check_quantization(generation: Generation, quantization: str) -> None:
         )
 
 
-def check_operators(generation: Generation, allow_select_tf_ops: bool, allow_custom_ops: bool) -> None:
-    """Raises StepError OPTION_NOT_AVAILABLE where this version cannot keep what TFLite has no operator for."""
-    if allow_select_tf_ops and not generation.select_ops_switch:
-        _refuse(generation, "allow_select_tf_ops", [row for row in GENERATIONS if row.select_ops_switch])
-    if allow_custom_ops and not generation.custom_ops:
-        _refuse(generation, "allow_custom_ops", [row for row in GENERATIONS if row.custom_ops])
-
-
-def _refuse(generation: Generation, option: str, having: List[Generation]) -> None:
+def check_select_ops(generation: Generation) -> None:
+    """Raises StepError OPTION_NOT_AVAILABLE where this version cannot keep TensorFlow's operators in a .tflite."""
+    if generation.select_ops_switch:
+        return
+    option = "allow_select_tf_ops"
+    having = [row for row in GENERATIONS if row.select_ops_switch]
     raise StepError(
         "OPTION_NOT_AVAILABLE",
         "{} does not have the option {}. Convert with {}, or without it.".format(generation, option, _versions(having)),

@@ -9,11 +9,11 @@ from modelmill_worker import Step, StepError, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_tflite_quantizer import availability, engine, ends, generations, keras_models, saved_models, tflite_file
+from modelmill_tflite_quantizer import availability, ends, engine, generations, keras_models, saved_models, tflite_file
 from modelmill_tflite_quantizer.generations import Generation, generation_of, takes_dynamic_shapes
-from modelmill_tflite_quantizer.refusals import conversion_refused
+from modelmill_tflite_quantizer.refusals import conversion_refused, refuse_custom_operators
 from modelmill_tflite_quantizer.request import DYNAMIC_RANGE, FLOAT, QAT_UINT8, Converted, Request
-from modelmill_tflite_quantizer.sources import FrozenGraph, KerasModel, SavedModel, Source
+from modelmill_tflite_quantizer.sources import FrozenGraph, Source
 
 MODEL = "model.tflite"
 
@@ -26,9 +26,9 @@ MODEL = "model.tflite"
 #:     a kernel computes in int8. The worst element seen is off by 0.10 on MTCNN and by 0.19 on PoseNet, whose cosine
 #:     similarity is still 0.96. TOCO quantises depthwise layers in one piece: PoseNet is off by 0.7 then, with
 #:     a cosine of 0.44, and must fail.
-#: qat_uint8: the source rounds as the result does, where it was trained to, but in float32: a value near the middle of two
-#:     steps falls on the other one, and the next layer sees it. A step is 1/255 of a trained range, of which the outputs
-#:     may use a part only; ten steps of the range seen are allowed.
+#: qat_uint8: the source rounds as the result does, where it was trained to, but in float32: a value near the middle of
+#:     two steps falls on the other one, and the next layer sees it. A step is 1/255 of a trained range, of which the
+#:     outputs may use a part only. One layer was off by two steps at most; ten steps of the range seen are allowed.
 EXPECTED_ERROR = {FLOAT: 1e-4, DYNAMIC_RANGE: 0.25, QAT_UINT8: 0.04}
 
 
@@ -111,7 +111,8 @@ def _generation(step: Step, source: str) -> Generation:
     generation = generation_of(_tell_version(step))
     availability.check_source(generation, source)
     availability.check_quantization(generation, step.options.quantization)
-    availability.check_operators(generation, step.options.allow_select_tf_ops, step.options.allow_custom_ops)
+    if step.options.allow_select_tf_ops:
+        availability.check_select_ops(generation)
     return generation
 
 
@@ -145,6 +146,7 @@ def _convert(step: Step, source: Source, generation: Generation) -> Dict[str, An
 
     step.progress(0.9, "writing")
     flatbuffer = tflite_file.read(converted.content)
+    refuse_custom_operators(flatbuffer.custom_operators, request)
     made = ends.signature_of(flatbuffer, signature, converted).costing(EXPECTED_ERROR[request.quantization])
     (step.output / MODEL).write_bytes(converted.content)
     signatures.write(step.output, made)

@@ -13,8 +13,8 @@ from modelmill_tflite_quantizer.request import Converted, array_of
 def signature_of(flatbuffer: tflite_file.Flatbuffer, source: Signature, converted: Converted) -> Signature:
     """The source's names with the .tflite's own tensors.
 
-    The file's own signature tells best; else the arrays' names, where the converter keeps them; else the order. (Two outputs
-    that are the same tensor have one name, say.)
+    The file's own signature tells best; else the arrays' names, where the converter keeps them; else the order.
+    (Two outputs that are the same tensor have one name, say.)
 
     Raises StepError CONVERTER_REFUSED where an end is not there.
     """

@@ -1,8 +1,8 @@
 """Drives TensorFlow 2's own API: SavedModels and Keras models as functions.
 
-A signature or a model is wrapped in a function of our own, whose arguments have the wanted shapes and whose results are named;
-so each end of the .tflite is known by its place. ``from_saved_model`` keeps more of a model (its tables, its
-recurrent layers in one piece) and names the ends in the file itself; it serves where no shape is to be fixed.
+A signature or a model is wrapped in a function of our own, whose arguments have the wanted shapes and whose results are
+named; so each end of the .tflite is known by its place. ``from_saved_model`` keeps more of a model (its tables, say)
+and names the ends in the file itself; it serves where no shape is to be fixed.
 """
 
 import re

@@ -25,7 +25,8 @@ KERAS_V3 = "a .keras file"
 class Generation:
     """The versions of TensorFlow from `since` on and below `until`, and how they convert.
 
-    api: what takes a graph: a function, or a class with ``from_frozen_graph`` and the like; as attributes of `tensorflow`.
+    api: what takes a graph, a function or a class with ``from_frozen_graph`` and the like; as attributes of
+        `tensorflow`.
     converters: those that there are, the one taken by default first.
     sources: what can be converted, of the kinds above.
     quantizations: those of `request` that can be asked for.
@@ -35,7 +36,6 @@ class Generation:
     mlir_switch: the converter's attribute that chooses MLIR; "" where there is no choice.
     dynamic_range_switch: the converter's attribute that asks for quantised weights.
     select_ops_switch: the converter's attribute that lets TensorFlow's operators pass; "" where none can.
-    custom_ops: whether operators that TFLite lacks may be kept as custom ones.
     all_outputs: whether another than the first output of a node can be asked for.
     own_signature: whether a .tflite made of functions names its inputs and outputs by the SavedModel's keys.
     """
@@ -47,12 +47,11 @@ class Generation:
     command: str
     native: str
     converters: Tuple[str, ...] = (TOCO,)
-    sources: Tuple[str, ...] = (FROZEN_GRAPH, SAVED_MODEL_OF_GRAPH, KERAS_H5)
+    sources: Tuple[str, ...] = (FROZEN_GRAPH, SAVED_MODEL_OF_GRAPH)
     quantizations: Tuple[str, ...] = (FLOAT, QAT_UINT8)
     mlir_switch: str = ""
     dynamic_range_switch: str = ""
     select_ops_switch: str = ""
-    custom_ops: bool = True
     all_outputs: bool = True
     own_signature: bool = False
 
@@ -73,20 +72,27 @@ _1_5 = Generation(
     module=_CONTRIB + "lite",
     command=_COMMAND,
     native="_toco_convert_protos",
-    custom_ops=False,
+    # Its toco_convert sets a field for the inputs' statistics that the message does not have.
+    quantizations=(FLOAT,),
     all_outputs=False,
 )
-_1_6 = replace(_1_5, since=(1, 6), until=(1, 9), native="_toco_python.TocoConvert")
+_1_6 = replace(_1_5, since=(1, 6), until=(1, 9), native="_toco_python.TocoConvert", quantizations=(FLOAT, QAT_UINT8))
 _1_9 = replace(
     _1_6,
     since=(1, 9),
     until=(1, 10),
     api="contrib.lite.TocoConverter",
     module=_CONTRIB + "convert",
-    custom_ops=True,
 )
 _1_10 = replace(_1_9, since=(1, 10), until=(1, 11), quantizations=_ALL, dynamic_range_switch="quantize_weights")
-_1_11 = replace(_1_10, since=(1, 11), until=(1, 12), dynamic_range_switch="post_training_quantize")
+_1_11 = replace(
+    _1_10,
+    since=(1, 11),
+    until=(1, 12),
+    # Keras before it needs a package for HDF5 that TensorFlow did not bring.
+    sources=(FROZEN_GRAPH, SAVED_MODEL_OF_GRAPH, KERAS_H5),
+    dynamic_range_switch="post_training_quantize",
+)
 _1_12 = replace(
     _1_11, since=(1, 12), until=(1, 13), api="contrib.lite.TFLiteConverter", select_ops_switch="converter_mode"
 )
@@ -123,9 +129,7 @@ _2_0 = replace(
     sources=_TF2_SOURCES,
     mlir_switch="",
 )
-_2_1 = replace(
-    _2_0, since=(2, 1), until=(2, 2), converters=(TOCO, MLIR), mlir_switch="experimental_new_converter"
-)
+_2_1 = replace(_2_0, since=(2, 1), until=(2, 2), converters=(TOCO, MLIR), mlir_switch="experimental_new_converter")
 _2_2 = replace(_2_1, since=(2, 2), until=(2, 5), converters=(MLIR, TOCO))
 _2_5 = replace(_2_2, since=(2, 5), until=(2, 8), own_signature=True)
 _2_8 = replace(_2_5, since=(2, 8), until=(2, 12), command="_deprecated_conversion_binary")

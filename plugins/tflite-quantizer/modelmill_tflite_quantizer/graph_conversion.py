@@ -115,7 +115,7 @@ def _convert(converter: Any, request: Request, generation: Generation) -> bytes:
     configure(converter, request, generation)
     if request.quantization == QAT_UINT8:
         constants: Any = importlib.import_module(generation.module.rpartition(".")[0] + ".lite_constants")
-        graph = converter._graph_def  # noqa: SLF001 - what will be converted, whatever it was made of
+        graph = converter._graph_def
         converter.inference_type = constants.QUANTIZED_UINT8
         converter.quantized_input_stats = input_stats.of_inputs(graph, request.signature, request.input_stats)
     return bytes(converter.convert())

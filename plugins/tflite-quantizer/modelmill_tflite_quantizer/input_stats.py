@@ -69,7 +69,7 @@ def _range_of(graph: Any, nodes: Dict[str, Any], name: str) -> Optional[Tuple[fl
 
 
 def _bounds(nodes: Dict[str, Any], node: Any) -> Optional[Tuple[float, float]]:
-    """A fake quantisation's range, widened to hold 0 and moved so that 0 is one of its values, as TensorFlow does it."""
+    """A fake quantisation's range, made to hold 0 and moved so that 0 is one of its values, as TensorFlow does."""
     if node.op == "FakeQuantWithMinMaxArgs":
         ends = [node.attr["min"].f, node.attr["max"].f]
     else:

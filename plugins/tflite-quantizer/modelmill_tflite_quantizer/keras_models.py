@@ -1,7 +1,6 @@
 """Loads Keras models, with the names that their inputs and outputs have for people."""
 
 import inspect
-import os
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
 
@@ -9,6 +8,7 @@ from modelmill_worker import StepError, Tree
 from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature, Tensor
 
+from modelmill_tflite_quantizer import hdf5_text
 from modelmill_tflite_quantizer.sources import KerasModel
 
 
@@ -22,12 +22,13 @@ def load(tree: Tree, suffix: str, scratch: Path) -> KerasModel:
     import tensorflow as tf
 
     file = scratch / ("model" + suffix)
-    os.symlink(str(tree.path / tree.files[0]), str(file))
+    file.symlink_to(tree.path / tree.files[0])
     if tf.__version__.startswith("1."):
         tf.keras.backend.clear_session()
         tf.keras.backend.set_learning_phase(0)
     try:
-        model = tf.keras.models.load_model(str(file), compile=False, **_safely(tf.keras.models.load_model))
+        with hdf5_text.as_written_before_3():
+            model = tf.keras.models.load_model(str(file), compile=False, **_safely(tf.keras.models.load_model))
     except Exception as error:
         raise _unreadable(error, tf.__version__) from error
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):

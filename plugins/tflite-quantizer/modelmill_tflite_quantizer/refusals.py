@@ -1,7 +1,7 @@
 """What a converter's exception means: from its text to a StepError."""
 
 import re
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Sequence, Set
 
 from modelmill_worker import StepError
 from modelmill_worker.errors import TOOL
@@ -17,7 +17,7 @@ NODES_SHOWN = 20
 _LISTS = (
     re.compile(r"^TF Select ops: (.+)$", re.MULTILINE),
     re.compile(r"^Custom ops: (.+)$", re.MULTILINE),
-    re.compile(r"for which you will need custom implementations: (.+?)\.?$", re.MULTILINE),
+    re.compile(r"for which +you will need custom implementations: (.+?)\.?$", re.MULTILINE),
 )
 #: Where they name a single one: MLIR, then TensorFlow's own import of the graph.
 _MENTIONS = (
@@ -38,6 +38,8 @@ _RANGES = (
 _NO_UINT8 = re.compile(r"Unimplemented: this graph contains an operator of type (\w+) for which the quantized form")
 #: A shape that the converter would have to know.
 _UNKNOWN_SHAPE = re.compile(r"None is only supported in the 1st dimension\. Tensor '(?P<tensor>[^']+)'")
+#: What MLIR says of a loop whose state has an unknown dimension, such as a recurrent layer's batch.
+_UNKNOWN_STATE = re.compile(r"requires element_shape to be|Lowering tensor list ops is failed")
 
 
 def conversion_refused(error: Exception, request: Request) -> StepError:
@@ -104,7 +106,27 @@ def _no_uint8(text: str) -> Optional[StepError]:
     )
 
 
+def refuse_custom_operators(names: Sequence[str], request: Request) -> None:
+    """Refuse a .tflite with custom operators that nobody allowed: TOCO before 1.8 makes them unasked.
+
+    Raises StepError UNSUPPORTED_OPERATION.
+    """
+    unwanted = [name for name in names if not (request.allow_select_tf_ops and name.startswith("Flex"))]
+    if unwanted and not request.allow_custom_ops:
+        raise _unsupported(unwanted, request)
+
+
 def _unknown_shape(text: str) -> Optional[StepError]:
+    if _UNKNOWN_STATE.search(text):
+        return StepError(
+            "DYNAMIC_SHAPE",
+            "The model has a loop, such as a recurrent layer, whose state has an unknown dimension: mostly the batch. "
+            "Fix the inputs' shapes with the option input_shapes, or keep the loop as TensorFlow operators with "
+            "allow_select_tf_ops.",
+            {"option": "input_shapes"},
+            TOOL,
+            text,
+        )
     found = _UNKNOWN_SHAPE.search(text)
     if found is None:
         return None
@@ -183,4 +205,6 @@ def _nodes_of(operations: List[str], request: Request) -> List[Dict[str, Any]]:
     nodes = list(graph.node)
     for function in graph.library.function:
         nodes.extend(function.node_def)
-    return [{"node": node.name, "operation": node.op} for node in nodes if node.op in operations]
+    # TOCO names its own operators in capitals.
+    wanted = {name.upper() for name in operations}
+    return [{"node": node.name, "operation": node.op} for node in nodes if node.op.upper() in wanted]

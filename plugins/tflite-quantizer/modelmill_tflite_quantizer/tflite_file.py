@@ -54,6 +54,7 @@ class Flatbuffer:
     """What a .tflite holds.
 
     operators: one name for each operator of each subgraph, in order; custom operators by their own name.
+    custom_operators: the names of those that are no builtin ones, Flex operators included, sorted.
     inputs, outputs: those of the first subgraph, which is the one that runs, in order.
     signature_inputs, signature_outputs: by the names of the file's first signature; empty where it has none.
     """
@@ -63,6 +64,7 @@ class Flatbuffer:
     outputs: Tuple[Tensor, ...]
     signature_inputs: Dict[str, Tensor] = field(default_factory=dict)
     signature_outputs: Dict[str, Tensor] = field(default_factory=dict)
+    custom_operators: Tuple[str, ...] = ()
 
 
 def read(content: bytes) -> Flatbuffer:
@@ -143,6 +145,7 @@ def _read_model(model: _Table) -> Flatbuffer:
         operators=tuple(names[operator.scalar(0, "I")] for subgraph in subgraphs for operator in subgraph.tables(3)),
         inputs=tuple(_tensor(tensors[index]) for index in first.integers(1) or ()),
         outputs=tuple(_tensor(tensors[index]) for index in first.integers(2) or ()),
+        custom_operators=tuple(sorted(code.text(1) or "CUSTOM" for code in model.tables(1) if _is_custom(code))),
         signature_inputs=_named(signatures, 0, tensors),
         signature_outputs=_named(signatures, 1, tensors),
     )
@@ -155,9 +158,17 @@ def _named(signatures: List[_Table], ends: int, tensors: List[_Table]) -> Dict[s
     }
 
 
-def _operator_name(code: _Table) -> str:
+def _builtin(code: _Table) -> int:
     # The first field was a byte until there were more than 127 operators; the larger of both counts.
-    builtin = max(code.scalar(0, "b"), code.scalar(3, "i"))
+    return max(code.scalar(0, "b"), code.scalar(3, "i"))
+
+
+def _is_custom(code: _Table) -> bool:
+    return _builtin(code) == _CUSTOM
+
+
+def _operator_name(code: _Table) -> str:
+    builtin = _builtin(code)
     if builtin == _CUSTOM:
         return code.text(1) or "CUSTOM"
     return BUILTIN_OPERATORS[builtin] if builtin < len(BUILTIN_OPERATORS) else "BUILTIN_{}".format(builtin)

@@ -1,9 +1,9 @@
 """TOCO in a process of its own, forked for one call: its failed checks abort that process and nothing else.
 
 TensorFlow shields itself from them with the command ``toco_from_protos``, which imports TensorFlow again and so costs
-seconds. A fork costs milliseconds. All that needs threads, such as reading and freezing a graph, has been done when TOCO is
-called; TOCO itself is a function from bytes to bytes, computes on the calling thread and takes no lock that another thread
-might have held. So it may be forked from a process that has run sessions and conversions.
+seconds. A fork costs milliseconds. All that needs threads, such as reading and freezing a graph, has been done when
+TOCO is called; TOCO itself is a function from bytes to bytes and computes on the calling thread. A lock that another
+thread held when the process was forked stays locked in the fork, though: a fork that stands still is made anew.
 """
 
 import contextlib
@@ -13,13 +13,19 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
-from modelmill_worker import libc
+from modelmill_worker import StepError, libc
+from modelmill_worker.errors import INFRASTRUCTURE
 
 #: What TensorFlow's settings hold where TOCO is called directly rather than through the command.
 _NO_COMMAND = ""
+
+#: A fork that has not computed anything for so long never will. TOCO itself waits for nothing.
+_STILL_SECONDS = 5.0
+_ATTEMPTS = 3
 
 
 class TocoFailedError(Exception):
@@ -69,19 +75,55 @@ def find_native(module: str, native: str) -> Tuple[Any, str]:
 def run_apart(function: Callable[[], bytes]) -> bytes:
     """What the function returns, computed in a fork of this process; what it prints goes to our own standard error.
 
-    Raises TocoFailedError where it raises or ends the process.
+    A fork that stands still is ended and made anew.
+
+    Raises TocoFailedError where the function raises or ends the process, StepError CONVERTER_STUCK where
+    each fork stood still.
     """
-    folder = Path(tempfile.mkdtemp(prefix="toco-"))
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        child = os.fork()
-        if child == 0:
-            _compute(function, folder)
-        _, status = os.waitpid(child, 0)
-        return _result(folder, status)
-    finally:
-        shutil.rmtree(str(folder))
+    for _ in range(_ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(prefix="toco-"))
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            child = os.fork()
+            if child == 0:
+                _compute(function, folder)
+            status = _wait(child)
+            if status is not None:
+                return _result(folder, status)
+        finally:
+            shutil.rmtree(str(folder))
+    raise StepError(
+        "CONVERTER_STUCK",
+        "TOCO's process stood still for {} s, {} times. Convert again.".format(_STILL_SECONDS, _ATTEMPTS),
+        {"seconds": _STILL_SECONDS, "attempts": _ATTEMPTS},
+        INFRASTRUCTURE,
+    )
+
+
+def _wait(child: int) -> Optional[int]:
+    """The wait status of a fork; None, and the fork is gone, where it has not computed anything for a while."""
+    used, since = -1, time.monotonic()
+    pause = 0.001
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        now = _processor_ticks(child)
+        if now != used:
+            used, since = now, time.monotonic()
+        elif time.monotonic() - since > _STILL_SECONDS:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return None
+        time.sleep(pause)
+        pause = min(2 * pause, 0.05)
+
+
+def _processor_ticks(pid: int) -> int:
+    """What a process has computed so far, in clock ticks: the fields utime and stime of proc(5)."""
+    fields = Path("/proc/{}/stat".format(pid)).read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
 
 
 def _compute(function: Callable[[], bytes], folder: Path) -> None:

@@ -32,7 +32,7 @@ def preload() -> None:
 
 
 def warm_up() -> None:
-    """Convert one convolution with the converter that a step would use. The first in a process costs some 0.1 s more."""
+    """Convert one convolution, as a step would. The first conversion in a process costs some 0.1 s more."""
     import tensorflow as tf
 
     use_one_thread()

@@ -1,5 +1,6 @@
-"""Steps without a worker, and the corpus."""
+"""Steps without a worker, models made by the TensorFlow that is there, and the corpus."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -17,17 +18,28 @@ def corpus():
     return folder
 
 
-@pytest.fixture
-def run_convert(tmp_path):
-    """Run the edge "convert" on a frozen graph's folder; what it made lies in tmp_path / "output"."""
+@pytest.fixture(scope="session")
+def models():
+    """models.py beside this file, which imports TensorFlow."""
+    spec = importlib.util.spec_from_file_location("tflite_models", str(Path(__file__).with_name("models.py")))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def run(model, values):
+
+@pytest.fixture
+def run_edge(tmp_path):
+    """Run an edge on a folder with a model; what it made lies in tmp_path / "output"."""
+
+    def run(name, model, values):
         (plugin,) = modelmill_plugins()
-        (edge,) = plugin.edges
+        (edge,) = [edge for edge in plugin.edges if edge.name == name]
+        ((_, kind),) = edge.inputs
         (tmp_path / "output").mkdir()
         (tmp_path / "scratch").mkdir()
+        files = tuple(sorted(str(file.relative_to(model)) for file in model.rglob("*") if file.is_file()))
         step = Step(
-            inputs={"model": Tree("tf.frozen_graph", model, ("graph.pb", "signature.json"))},
+            inputs={"model": Tree(kind, model, files)},
             options=options.parse(edge.options, values),
             output=tmp_path / "output",
             scratch=tmp_path / "scratch",
@@ -35,3 +47,9 @@ def run_convert(tmp_path):
         return edge.run(step)
 
     return run
+
+
+@pytest.fixture
+def run_convert(run_edge):
+    """Run the edge "convert" on a frozen graph's folder."""
+    return lambda model, values: run_edge("convert", model, values)

@@ -1,9 +1,16 @@
-"""The texts are what TensorFlow 1.15.5 and 2.15.1 said, shortened where the middle tells nothing."""
+"""The texts are what TensorFlow 1.5 to 2.15 said, shortened where the middle tells nothing."""
 
 import pytest
-from modelmill_tflite_quantizer.refusals import conversion_refused, telling_line, unsupported_operations
+from modelmill_tflite_quantizer.refusals import (
+    conversion_refused,
+    refuse_custom_operators,
+    telling_line,
+    unsupported_operations,
+)
 from modelmill_tflite_quantizer.request import Request
-from modelmill_worker import graph_def
+from modelmill_tflite_quantizer.sources import FrozenGraph
+from modelmill_worker import StepError, graph_def
+from modelmill_worker.signature import Signature
 
 TOCO = """We are continually in the process of adding support to TensorFlow Lite for more ops.
  and pasting the following:
@@ -23,6 +30,23 @@ Details:
 
 """
 
+CONTRIB = """2018: F tensorflow/contrib/lite/toco/tflite/export.cc:386] Some of the operators in the model are not \
+supported by the standard TensorFlow Lite runtime. Here is a list of operators for which  you will need custom \
+implementations: MatrixDeterminant, MatrixInverse.
+TOCO was ended by SIGABRT."""
+
+LACKING = """2018: F tensorflow/contrib/lite/toco/tooling_util.cc:1621] Array conv/out, which is an \
+input to the Add operator producing the output array sum, is lacking min/max data, which is necessary for \
+quantization. If accuracy matters, either target a non-quantized output format, or run quantized training with your model
+TOCO was ended by SIGABRT."""
+
+CHECK = """2018: F tensorflow/contrib/lite/toco/tooling_util.cc:2110] Check failed: array.data_type == \
+array.final_data_type Array "w3" has mis-matching actual and final data types (uint8, float).
+TOCO was ended by SIGABRT."""
+
+LSTM = """<unknown>:0: error: Lowering tensor list ops is failed. Please consider using Select TF ops and disabling \
+`_experimental_lower_tensor_list_ops` flag in the TFLite converter object."""
+
 MINMAX = """TOCO failed see console for info.
 2018-01-01 00:00:00.000000: I tensorflow/contrib/lite/toco/import_tensorflow.cc:1189] Converting
 2018-01-01 00:00:00.000000: F tensorflow/contrib/lite/toco/graph_transformations/quantize.cc:129] Array output does \
@@ -31,7 +55,7 @@ Aborted (core dumped)
 """
 
 
-@pytest.mark.parametrize("text", [TOCO, MLIR])
+@pytest.mark.parametrize("text", [TOCO, MLIR, CONTRIB])
 def test_lists_the_operations_that_a_converter_lacks(text):
     assert unsupported_operations(text) == ["MatrixDeterminant", "MatrixInverse"]
 
@@ -65,18 +89,12 @@ def request_for_inverse(tmp_path):
         ]
     )
     graph_def.write(tmp_path / "graph.pb", graph)
-    return lambda **changes: Request(
-        graph=tmp_path / "graph.pb",
-        input_arrays=("x",),
-        output_arrays=("scope/inverse",),
-        input_shapes={},
-        dynamic_range=False,
-        **{"allow_select_tf_ops": False, "allow_custom_ops": False, **changes},
-    )
+    signature = Signature((), ())
+    return lambda **changes: Request(FrozenGraph(tmp_path / "graph.pb", signature), signature, **changes)
 
 
 def test_names_the_nodes_of_unsupported_operations(request_for_inverse):
-    error = conversion_refused(RuntimeError(MLIR), request_for_inverse(), "MLIR")
+    error = conversion_refused(RuntimeError(MLIR), request_for_inverse())
 
     assert error.reason == "UNSUPPORTED_OPERATION"
     assert error.fault == "TOOL"
@@ -87,15 +105,48 @@ def test_names_the_nodes_of_unsupported_operations(request_for_inverse):
 
 
 def test_does_not_advise_what_was_done_already(request_for_inverse):
-    error = conversion_refused(RuntimeError(TOCO), request_for_inverse(allow_select_tf_ops=True), "TOCO")
+    error = conversion_refused(RuntimeError(TOCO), request_for_inverse(allow_select_tf_ops=True))
 
     assert "allow_select_tf_ops" not in error.message
     assert "allow_custom_ops" in error.message
 
 
 def test_other_refusals_keep_the_telling_line_and_the_text(request_for_inverse):
-    error = conversion_refused(RuntimeError(MINMAX), request_for_inverse(), "TOCO")
+    error = conversion_refused(RuntimeError(CHECK), request_for_inverse(converter="toco"))
 
     assert error.reason == "CONVERTER_REFUSED"
-    assert "MinMax" in error.message
-    assert error.log_tail == MINMAX
+    assert "mis-matching" in error.details["line"]
+    assert error.log_tail == CHECK
+
+
+def test_an_array_without_a_trained_range(request_for_inverse):
+    error = conversion_refused(RuntimeError(MINMAX), request_for_inverse(converter="toco"))
+
+    assert error.reason == "MISSING_QUANTIZATION_RANGES"
+    assert error.details["array"] == "output"
+    assert "quantization=float" in error.message
+
+
+def test_an_input_of_an_operator_without_a_trained_range(request_for_inverse):
+    error = conversion_refused(RuntimeError(LACKING), request_for_inverse(converter="toco"))
+
+    assert error.reason == "MISSING_QUANTIZATION_RANGES"
+    assert {name: error.details[name] for name in ("array", "operator", "output")} == {
+        "array": "conv/out",
+        "operator": "Add",
+        "output": "sum",
+    }
+
+
+def test_a_loop_with_an_unknown_batch(request_for_inverse):
+    error = conversion_refused(RuntimeError(LSTM), request_for_inverse())
+
+    assert (error.reason, error.details["option"]) == ("DYNAMIC_SHAPE", "input_shapes")
+
+
+def test_custom_operators_that_nobody_allowed_are_refused(request_for_inverse):
+    with pytest.raises(StepError) as caught:
+        refuse_custom_operators(["MATRIXINVERSE"], request_for_inverse())
+    assert caught.value.details["nodes"] == [{"node": "scope/inverse", "operation": "MatrixInverse"}]
+    refuse_custom_operators(["MatrixInverse"], request_for_inverse(allow_custom_ops=True))
+    refuse_custom_operators(["FlexMatrixInverse"], request_for_inverse(allow_select_tf_ops=True))

@@ -15,7 +15,7 @@ FORMS = {
     "saved_model": SpecifierSet(">=2.0"),
     "keras_saved_model": SpecifierSet(">=1.15"),
     "keras_h5": SpecifierSet(">=1.11"),
-    "keras_v3": SpecifierSet(">=2.12"),
+    "keras_v3": SpecifierSet(">=2.13"),
 }
 
 

@@ -20,6 +20,7 @@ from modelmill.fleet.code_layer import CodeLayer
 from modelmill.fleet.definitions import EnvironmentDefinition
 from modelmill.fleet.installation import Environments
 from modelmill.fleet.places import Places
+from modelmill.fleet.slots import Slots
 from modelmill.fleet.worker_client import StepListener
 from modelmill.fleet.worker_process import WorkerCommand, WorkerProcess
 from modelmill.settings import Settings
@@ -52,7 +53,7 @@ class LocalFleet:
         self._environments = environments
         self._code = code
         self._store = store
-        self._slots = asyncio.Semaphore(settings.slots)
+        self._slots = Slots(settings.slots)
         self._places = Places(settings.workers, self._let_one_go)
         #: Workers without TensorFlow are small, and `base` is needed by every conversion: had it to wait until another
         #: rests, all would wait with it.
@@ -184,7 +185,7 @@ class LocalFleet:
         step process. Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
         """
         # Installed and started first: an environment that takes minutes must not keep others from a slot.
-        async with self._lease(order.environment, listener.waits), self._slots:
+        async with self._lease(order.environment, listener.waits), self._slots.hold(order.conversion_id):
             return await self._run_now(order, listener)
 
     async def _run_now(self, order: StepOrder, listener: StepListener) -> StepResult:

@@ -249,9 +249,10 @@ def test_ten_conversions_over_six_versions_at_once(usual: CoordinatorProcess, co
         slowest = farm.begin(corpus / "posenet" / "frozen.pb", slow).id
         quick = []
         for number in range(9):
-            folder = corpus / "mtcnn" / "tf1.9.0" / NETS[number % 3]
+            net = NETS[(number + number // 6) % 3]
+            folder = corpus / "mtcnn" / "tf1.9.0" / net
             spec = specification("tflite", tensorflow_of(MIXED[number % 6]))
-            if NETS[number % 3] == "pnet":  # which takes images of any size, and TOCO none
+            if net == "pnet":  # which takes images of any size, and TOCO none
                 spec.targets[0].options.update({"input_shapes": {"pnet/input": PNET_SHAPE}})
                 spec.verification.input_shapes["pnet/input"].dimensions.extend(PNET_SHAPE)
             quick.append(farm.begin(collect(folder / "model.ckpt", folder / "graph.pb"), spec).id)

@@ -185,8 +185,11 @@ class LocalFleet:
         step process. Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
         """
         # Installed and started first: an environment that takes minutes must not keep others from a slot.
-        async with self._lease(order.environment, listener.waits), self._slots.hold(order.conversion_id):
-            return await self._run_now(order, listener)
+        async with self._lease(order.environment, listener.waits), self._slots.hold(order.conversion_id) as turn:
+            result = await self._run_now(order, listener)
+            # Not for the time in which its worker imported TensorFlow, which is every conversion's.
+            turn.cost = result.run_seconds
+            return result
 
     async def _run_now(self, order: StepOrder, listener: StepListener) -> StepResult:
         async with self._lease(order.environment, listener.waits) as worker:

@@ -23,29 +23,29 @@ class Slots:
     def __init__(self, count: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._free = count
         self._clock = clock
-        self._waiting: list[_Turn] = []
-        self._running: list[_Turn] = []
+        self._waiting: list[Turn] = []
+        self._running: list[Turn] = []
         #: Seconds by conversion, as far as they are more than `_served`.
         self._had: dict[str, float] = {}
         self._served = 0.0
 
     @asynccontextmanager
-    async def hold(self, conversion: str) -> AsyncIterator[None]:
-        """Hold a slot for a step of a conversion."""
-        turn = _Turn(conversion, asyncio.get_running_loop().create_future())
+    async def hold(self, conversion: str) -> AsyncIterator[Turn]:
+        """Hold a slot for a step of a conversion, which is charged for the time, or for the turn's `cost`."""
+        turn = Turn(conversion, asyncio.get_running_loop().create_future())
         self._waiting.append(turn)
         self._give()
         try:
             await turn.granted
-            yield
+            yield turn
         finally:
             self._end(turn)
 
-    def _end(self, turn: _Turn) -> None:
+    def _end(self, turn: Turn) -> None:
         if turn in self._running:
             self._running.remove(turn)
             before = max(turn.had, self._had.get(turn.conversion, 0.0))
-            self._had[turn.conversion] = before + self._clock() - turn.began
+            self._had[turn.conversion] = before + (self._clock() - turn.began if turn.cost is None else turn.cost)
             self._free += 1
         else:  # cancelled while it waited
             self._waiting.remove(turn)
@@ -62,7 +62,7 @@ class Slots:
             self._running.append(turn)
             turn.granted.set_result(None)
 
-    def _rank(self, turn: _Turn) -> tuple[float, int]:
+    def _rank(self, turn: Turn) -> tuple[float, int]:
         """What the conversion has had, what its running steps have had so far included; then how many they are."""
         now = self._clock()
         running = [other for other in self._running if other.conversion == turn.conversion]
@@ -73,10 +73,14 @@ class Slots:
 
 
 @dataclass(eq=False)
-class _Turn:
-    """A step that waits for a slot or holds one; `had` is what its conversion had had when it began."""
+class Turn:
+    """A step that waits for a slot or holds one.
+
+    had: what its conversion had had when it began. cost: seconds to charge for; None for as long as it held the slot.
+    """
 
     conversion: str
     granted: asyncio.Future[None]
     had: float = 0.0
     began: float = 0.0
+    cost: float | None = None

@@ -56,6 +56,21 @@ async def test_shares_are_of_time_and_not_of_steps():
     assert farm.began[:10].count("long") == 2
 
 
+async def test_a_step_may_be_charged_less_than_it_held_the_slot():
+    farm = Farm(1)
+
+    async def waits_for_its_worker(seconds: float) -> None:
+        async with farm.slots.hold("patient") as turn:
+            farm.began.append("patient")
+            await asyncio.sleep(0)
+            farm.now += seconds
+            turn.cost = 0.0
+
+    patient = [asyncio.create_task(waits_for_its_worker(100)) for _ in range(2)]
+    await asyncio.gather(*patient, farm.step("other"), farm.step("other"))
+    assert farm.began == ["patient", "patient", "other", "other"]
+
+
 async def test_who_comes_late_does_not_make_up_for_the_time_before():
     farm = Farm(1)
     old = [asyncio.create_task(farm.step("old")) for _ in range(20)]

@@ -22,8 +22,8 @@ class Settings:
         (MODELMILL_CACHE; default: none, and the home has its own).
     plugins: extra plug-in distributions, as project folders or wheels (MODELMILL_PLUGINS, separated like PATH).
     slots: steps that may run at once (MODELMILL_SLOTS; default: the number of cores).
-    workers: workers that may live at once, one for each environment in use; one that rests makes place for another
-        (MODELMILL_WORKERS; default: 8).
+    workers: workers with TensorFlow that may live at once, one for each environment in use; one that rests makes place
+        for another (MODELMILL_WORKERS; default: 8).
     worker_idle_seconds: how long an unused worker is kept warm (MODELMILL_WORKER_IDLE_SECONDS).
     coordinator_idle_seconds: how long an embedded coordinator outlives its last client (MODELMILL_IDLE_SECONDS).
     """

@@ -11,9 +11,9 @@ from pytest_elsewhere import cache_folder, corpus_folder
 from system.coordinator_process import CoordinatorProcess
 
 DEFINITIONS = load_definitions(definitions_folder({}))
-#: How many workers live at once, which bounds the memory: `base`, the environment whose turn it is, one whose
-#: interpreter runs its results, and Node's.
-WORKERS = "4"
+#: How many workers with TensorFlow live at once, which bounds the memory: the environment whose turn it is, and one
+#: whose interpreter runs its results.
+WORKERS = "3"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ FORMS = {
     "saved_model": SpecifierSet(">=2.0"),
     "keras_saved_model": SpecifierSet(">=1.15"),
     "keras_h5": SpecifierSet(">=1.11"),
-    "keras_v3": SpecifierSet(">=2.12"),
+    "keras_v3": SpecifierSet(">=2.13"),
 }
 
 
@@ -49,7 +49,8 @@ TFLITE = (
     Asked("checkpoint + graph.pbtxt", "checkpoint", ("model.ckpt", "graph.pbtxt")),
     Asked("SavedModel of TensorFlow 1", "saved_model_v1", ("model",)),
     Asked("SavedModel of TensorFlow 2", "saved_model", ("model",)),
-    Asked("SavedModel of Keras", "keras_saved_model", ("model",)),
+    # TensorFlow 1.15 writes objects and functions as TensorFlow 2 does, and its own converter takes graphs only.
+    Asked("SavedModel of Keras", "keras_saved_model", ("model",), refused={"==1.15.*": "SOURCE_NOT_AVAILABLE"}),
     Asked("Keras .h5", "keras_h5", ("model.h5",)),
     Asked("Keras .keras", "keras_v3", ("model.keras",)),
     Asked("TOCO", "checkpoint", ("model.ckpt", "graph.pb"), {"converter": "toco"}, {">=2.18": _NO_SUCH_CONVERTER}),

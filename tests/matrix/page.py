@@ -62,7 +62,8 @@ def reasons(records: Iterable[Record]) -> str:
 
 
 def seeds(notes: Mapping[str, Mapping[str, object]]) -> str:
-    """What the tests of the seeds measured."""
+    """What the tests of the seeds measured; what the disk holds stands elsewhere."""
+    notes = {subject: facts for subject, facts in notes.items() if subject != "disk"}
     return _table(("seed", "measured"), [(subject, _facts(facts)) for subject, facts in sorted(notes.items())])
 
 
@@ -139,11 +140,15 @@ def _measured(record: Record) -> tuple[str, str]:
 
 
 def _facts(facts: Mapping[str, object]) -> str:
-    return "; ".join(f"{name}: {_value(value)}" for name, value in facts.items())
+    return "; ".join(_fact(name, value) for name, value in facts.items())
 
 
-def _value(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else _shown(str(value))
+def _fact(name: str, value: object) -> str:
+    """A number with its unit, which the name ends in where it has one."""
+    words = name.replace("_", " ")
+    if name.endswith("_bytes"):
+        return f"{words.removesuffix(' bytes')}: {float(str(value)) / 1e6:.0f} MB"
+    return f"{words}: {value:.3g}" if isinstance(value, float) else f"{words}: {_shown(str(value))}"
 
 
 def _shown(text: str) -> str:

@@ -4,7 +4,7 @@ Each is made anew with the versions that it happened in, and shown to be solved,
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from matrix.environment_run import EnvironmentRun, run_models
 from matrix.memory import FarmMemory
 from modelmill.client import Client, Source, collect, conversion_pb2
 from packaging.version import Version
+from pytest_elsewhere import cache_folder
 from system.coordinator_process import CoordinatorProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -87,7 +88,7 @@ def test_the_prelu_of_1_9_is_wrong_as_it_is_and_the_verifier_says_so(
     assert worst(result.verification) > 0.1
     answers = answers_of(install("tf-1.9"), farm, conversion, prelu / "golden.npz", tmp_path)
     assert error_of_answers(answers, prelu / "golden.npz") > 0.1
-    records.note(f"prelu, {prelu.name}", without_rule=worst(result.verification))
+    records.note(f"PReLU of 1.9, {prelu.name}", without_rule=worst(result.verification))
 
 
 def test_the_prelu_of_1_9_is_right_with_the_rule(prelu: Path, farm: Client, install: Install, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_the_prelu_of_1_9_is_right_with_the_rule(prelu: Path, farm: Client, inst
     assert worst(conversion.results[0].verification) <= 1e-5
     answers = answers_of(install("tf-1.9"), farm, conversion, prelu / "golden.npz", tmp_path)
     assert error_of_answers(answers, prelu / "golden.npz") <= 1e-5
-    records.note(f"prelu, {prelu.name}", with_rule=worst(conversion.results[0].verification))
+    records.note(f"PReLU of 1.9, {prelu.name}", with_rule=worst(conversion.results[0].verification))
 
 
 # Nets trained for uint8
@@ -137,7 +138,7 @@ def test_a_net_trained_for_uint8_becomes_uint8(name: str, farm: Client, install:
         for scores in (golden["answers"], answers)
     ]
     error = float(np.max(np.abs(answers - golden["answers"])))
-    records.note(f"uint8, {name}", accuracy_in_training=accuracies[0], accuracy=accuracies[1], error=error)
+    records.note(f"trained for uint8, {name}", accuracy_in_training=accuracies[0], accuracy=accuracies[1], error=error)
     # The session rounds where the uint8 kernels round, and sums in float32: a step or two of 1/256 in a score.
     assert accuracies[0] > 0.9
     assert accuracies[1] >= accuracies[0] - 0.02
@@ -165,7 +166,9 @@ def test_a_regression_net_that_ends_in_a_relu6_has_no_range_and_says_so(
     assert found.state == Conversion.SUCCEEDED, found.failure
     assert found.results[0].verification.state == Verification.PASSED
     error = worst(found.results[0].verification)
-    records.note(f"relu6, {name}", reason=failure.reason, message=failure.message, error_with_the_output_found=error)
+    records.note(
+        f"output is a Relu6, {name}", reason=failure.reason, message=failure.message, error_with_the_output_found=error
+    )
 
 
 # PoseNet
@@ -198,7 +201,7 @@ def assert_each_passed(conversion: Conversion, target: str, versions: list[str],
 def test_posenet_becomes_tflite_in_each_version_from_1_12_on(farm: Client, corpus: Path) -> None:
     conversion = ended(farm, corpus / "posenet" / "frozen.pb", every_version("tflite", ">=1.12"))
 
-    assert_each_passed(conversion, "tflite", versions_from("1.12"), "posenet")
+    assert_each_passed(conversion, "tflite", versions_from("1.12"), "PoseNet, error of range")
     for result in conversion.results:
         assert len(result.differences) == len(conversion.results) - 1
         assert all(difference.of_range <= 1e-4 for difference in result.differences)
@@ -210,51 +213,67 @@ def test_posenet_becomes_tensorflowjs_by_every_tensorflowjs(farm: Client, corpus
 
     conversion = ended(farm, corpus / "posenet" / "frozen.pb", every_version("tfjs", ""))
 
-    assert_each_passed(conversion, "tfjs", [one.provides["tensorflow"] for one in exporters], "posenet")
+    assert_each_passed(conversion, "tfjs", [one.provides["tensorflow"] for one in exporters], "PoseNet, error of range")
 
 
 # Mixed work at once
 
 MIXED = ("tf-1.9", "tf-1.12", "tf-1.15", "tf-2.4", "tf-2.15", "tf-2.21")
 NETS = ("pnet", "rnet", "onet")
+#: The converters of the slow conversion's versions.
+SLOW = {
+    "tf-1.12": ("toco",),
+    "tf-1.15": ("toco", "mlir"),
+    "tf-2.4": ("toco", "mlir"),
+    "tf-2.15": ("toco", "mlir"),
+    "tf-2.21": ("mlir",),
+}
+PNET_SHAPE = (1, 48, 48, 3)
 
 
-def test_ten_conversions_over_six_versions_at_once(
-    coordinator: CoordinatorProcess, farm: Client, install: Install, corpus: Path
-) -> None:
+@pytest.fixture
+def usual(install: Install, tmp_path: Path) -> Iterator[CoordinatorProcess]:
+    """A coordinator with as many workers as it has unasked, and two steps at once."""
     for name in MIXED:
         install(name)
-    slow = conversion_pb2.ConversionSpec(salt="mixed")
-    for name in MIXED[1:]:  # 1.9 has no part in PoseNet's test above either
-        slow.targets.add(name="tflite", tensorflow=tensorflow_of(name))
-    slow.targets.add(name="tfjs")
+    variables = {"MODELMILL_CACHE": str(cache_folder()), "MODELMILL_SLOTS": "2"}
+    with CoordinatorProcess(tmp_path / "home", variables) as process:
+        yield process
+
+
+def test_ten_conversions_over_six_versions_at_once(usual: CoordinatorProcess, corpus: Path) -> None:
+    slow = slow_specification()
 
     began = time.monotonic()
-    with FarmMemory(coordinator.pid) as memory:
+    with Client(usual.address) as farm, FarmMemory(usual.pid) as memory:
         slowest = farm.begin(corpus / "posenet" / "frozen.pb", slow).id
         quick = []
         for number in range(9):
-            folder = corpus / "mtcnn" / "tf1.9.0" / NETS[number % 3]
+            net = NETS[(number + number // 6) % 3]
+            folder = corpus / "mtcnn" / "tf1.9.0" / net
             spec = specification("tflite", tensorflow_of(MIXED[number % 6]))
-            spec.salt = f"mixed {number}"
+            if net == "pnet":  # which takes images of any size, and TOCO none
+                spec.targets[0].options.update({"input_shapes": {"pnet/input": PNET_SHAPE}})
+                spec.verification.input_shapes["pnet/input"].dimensions.extend(PNET_SHAPE)
             quick.append(farm.begin(collect(folder / "model.ckpt", folder / "graph.pb"), spec).id)
         for conversion_id in (*quick, slowest):
             list(farm.watch_conversion(conversion_id))
-    seconds = time.monotonic() - began
+        seconds = time.monotonic() - began
+        conversions = [farm.get_conversion(conversion_id) for conversion_id in (*quick, slowest)]
 
-    conversions = [farm.get_conversion(conversion_id) for conversion_id in (*quick, slowest)]
     for conversion in conversions:
         assert conversion.state == Conversion.SUCCEEDED, conversion.failure
         for result in conversion.results:
             assert result.verification.state in (Verification.PASSED, Verification.SKIPPED)
     last = conversions[-1]
-    # It was there first, with more work than all others together, and each of them was done before it.
+    # It was there first, with several times the work of any other, and each of them was done before it.
+    assert work_of(last) > 3 * max(work_of(conversion) for conversion in conversions[:-1])
     assert all(last.create_time.ToNanoseconds() <= one.create_time.ToNanoseconds() for one in conversions)
     assert all(one.end_time.ToNanoseconds() < last.end_time.ToNanoseconds() for one in conversions[:-1])
     steps = [step for conversion in conversions for step in conversion.steps if not step.cached]
     assert most_at_once(steps) <= 2
     records.note(
-        "mixed",
+        "ten conversions over six versions at once",
         seconds=seconds,
         peak_bytes=memory.peak,
         resident_bytes=memory.resident,
@@ -265,6 +284,22 @@ def test_ten_conversions_over_six_versions_at_once(
             (one.end_time.ToNanoseconds() - one.create_time.ToNanoseconds()) / 1e9 for one in conversions[:-1]
         ),
     )
+
+
+def slow_specification() -> conversion_pb2.ConversionSpec:
+    """PoseNet in every way that five versions have: each converter, with and without leave for custom operators."""
+    spec = conversion_pb2.ConversionSpec()
+    for name, converters in SLOW.items():
+        for converter in converters:
+            for allow_custom_ops in (False, True):
+                target = spec.targets.add(name="tflite", tensorflow=tensorflow_of(name))
+                target.options.update({"converter": converter, "allow_custom_ops": allow_custom_ops})
+    return spec
+
+
+def work_of(conversion: Conversion) -> int:
+    """Nanoseconds that the steps of a conversion ran."""
+    return sum(step.run_time.ToNanoseconds() for step in conversion.steps)
 
 
 def most_at_once(steps: list[conversion_pb2.Step]) -> int:

@@ -20,6 +20,7 @@ from modelmill.fleet.code_layer import CodeLayer
 from modelmill.fleet.definitions import EnvironmentDefinition
 from modelmill.fleet.installation import Environments
 from modelmill.fleet.places import Places
+from modelmill.fleet.slots import Slots
 from modelmill.fleet.worker_client import StepListener
 from modelmill.fleet.worker_process import WorkerCommand, WorkerProcess
 from modelmill.settings import Settings
@@ -52,8 +53,11 @@ class LocalFleet:
         self._environments = environments
         self._code = code
         self._store = store
-        self._slots = asyncio.Semaphore(settings.slots)
+        self._slots = Slots(settings.slots)
         self._places = Places(settings.workers, self._let_one_go)
+        #: Workers without TensorFlow are small, and `base` is needed by every conversion: had it to wait until another
+        #: rests, all would wait with it.
+        self._small_places = Places(max(1, len(environments.definitions)), self._let_one_go)
         self._starts = asyncio.Semaphore(settings.slots)
         self._seats: dict[str, _Seat] = {}
         self._reaper: asyncio.Task[None] | None = None
@@ -181,8 +185,11 @@ class LocalFleet:
         step process. Raises ModelmillError with the step's failure; WORKER_LOST may be tried again.
         """
         # Installed and started first: an environment that takes minutes must not keep others from a slot.
-        async with self._lease(order.environment, listener.waits), self._slots:
-            return await self._run_now(order, listener)
+        async with self._lease(order.environment, listener.waits), self._slots.hold(order.conversion_id) as turn:
+            result = await self._run_now(order, listener)
+            # Not for the time in which its worker imported TensorFlow, which is every conversion's.
+            turn.cost = result.run_seconds
+            return result
 
     async def _run_now(self, order: StepOrder, listener: StepListener) -> StepResult:
         async with self._lease(order.environment, listener.waits) as worker:
@@ -201,7 +208,10 @@ class LocalFleet:
 
     def _seat(self, name: str) -> _Seat:
         if name not in self._seats:
-            start = _Start(self._settings, self._environments, self._pinned_code, self._places, self._starts)
+            definition = self._environments.definitions.get(name)
+            small = definition is not None and "tensorflow" not in definition.provides
+            places = self._small_places if small else self._places
+            start = _Start(self._settings, self._environments, self._pinned_code, places, self._starts)
             self._seats[name] = _Seat(name, start)
         return self._seats[name]
 
@@ -216,8 +226,8 @@ class LocalFleet:
             return self._code_folder
 
     async def _let_one_go(self) -> bool:
-        """Stop the worker that has rested longest, if one rests."""
-        resting = [seat for seat in self._seats.values() if seat.rests]
+        """Stop the worker with TensorFlow that has rested longest, if one rests."""
+        resting = [seat for seat in self._seats.values() if seat.rests and seat.places is self._places]
         if not resting:
             return False
         await max(resting, key=lambda seat: seat.idle_seconds).stop()
@@ -289,6 +299,11 @@ class _Seat:
         self._leases = 0
         self._last_use = time.monotonic()
         self._warming: asyncio.Task[None] | None = None
+
+    @property
+    def places(self) -> Places:
+        """Where its worker has a place."""
+        return self._start.places
 
     @property
     def rests(self) -> bool:

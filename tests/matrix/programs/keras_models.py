@@ -16,7 +16,7 @@ def write_h5(folder):
 
 
 def write_keras(folder):
-    """`model.keras`, the archive that Keras has had since 2.12; older ones write HDF5 under that name."""
+    """`model.keras`, the archive that Keras writes from 2.13 on; older ones write HDF5 under that name."""
     model = _trained()
     file = os.path.join(folder, "model.keras")
     model.save(file)

@@ -68,6 +68,12 @@ def test_an_environment_that_cannot_be_had_has_a_row_with_the_reason() -> None:
     assert page.reasons([lacking]) == ""
 
 
+def test_gives_what_the_seeds_measured_with_its_unit() -> None:
+    notes = {"ten at once": {"peak_bytes": 2_000_000_000, "quick_seconds": 12.345}, "disk": {"together_bytes": 1}}
+
+    assert page.seeds(notes).splitlines()[2:] == ["| ten at once | peak: 2000 MB; quick seconds: 12.3 |"]
+
+
 def test_a_conversion_that_was_never_tried_is_missed(record: Record) -> None:
     assert page.missing(record) == []
     del record.outcomes["TOCO"]

@@ -96,6 +96,8 @@ def _reason_of_writer(need: Need, chosen: Environment, version: str) -> str:
             f"no TensorFlow here is as new as the one that wrote the model (GraphDef producer {need.producer}); "
             f"{version} (producer {own}) is the nearest"
         )
+    if own == need.producer:
+        return f"TensorFlow {version} writes GraphDefs of the version that the model has (producer {own})"
     return (
         f"TensorFlow {version} (GraphDef producer {own}) is the oldest here that is not older "
         f"than the one that wrote the model (producer {need.producer})"

@@ -13,7 +13,10 @@ State = conversion_pb2.Conversion.State
 BOTH = ("tflite", "tfjs")
 
 #: What a model may be that is converted.
-SOURCES = "Give a model of one of these kinds: keras.h5, keras.v3, tf.checkpoint, tf.frozen_graph, tf.graph_def, tf.saved_model"
+SOURCES = (
+    "Give a model of one of these kinds: keras.h5, keras.v3, tf.checkpoint, tf.frozen_graph, tf.graph_def, "
+    "tf.saved_model"
+)
 #: For each file in the corpus's bad-inputs: the reason, and words that the message must have.
 BAD_INPUTS = {
     "checkpoint_without_data": ("CHECKPOINT_INCOMPLETE", "lacks model.ckpt.data-00000-of-00001"),

@@ -108,7 +108,7 @@ def test_the_command_shows_the_story_and_the_versions(
     to = ["--to", 'test-picky:aborts=["2.15"]', "--no-verify", "--server", shared_coordinator.address]
 
     plan = subprocess.run([*base, "plan", frozen, *to], capture_output=True, text=True, check=True).stdout
-    assert "is the one that misbehaving prefers" in plan
+    assert "is the one that picky prefers" in plan
 
     output = ["--output", tmp_path / "out", "--salt", str(tmp_path)]
     run = subprocess.run([*base, "convert", frozen, *to, *output], capture_output=True, text=True, check=True)

@@ -22,7 +22,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
     """The one plug-in of this distribution."""
     yield Plugin(
         name="tflite-quantizer",
-        version="0.2.0",
+        version="0.1.0",
         summary="Converts frozen graphs, SavedModels and Keras models to TFLite, in float or quantised.",
         edges=(
             Edge(

@@ -37,7 +37,7 @@ TOCO was ended by SIGABRT."""
 
 LACKING = """2018: F tensorflow/contrib/lite/toco/tooling_util.cc:1621] Array conv/out, which is an \
 input to the Add operator producing the output array sum, is lacking min/max data, which is necessary for \
-quantization. If accuracy matters, either target a non-quantized output format, or run quantized training with your model
+quantization. If accuracy matters, either target a non-quantized output format, or run quantized training
 TOCO was ended by SIGABRT."""
 
 CHECK = """2018: F tensorflow/contrib/lite/toco/tooling_util.cc:2110] Check failed: array.data_type == \

@@ -52,8 +52,9 @@ class Slots:
         self._give()
 
     def _give(self) -> None:
-        while self._free and self._waiting:
-            turn = min(self._waiting, key=self._rank)  # the first of equals came first
+        # Whoever was cancelled a moment ago is there still, and is granted nothing.
+        while self._free and (waiting := [turn for turn in self._waiting if not turn.granted.cancelled()]):
+            turn = min(waiting, key=self._rank)  # the first of equals came first
             self._waiting.remove(turn)
             self._served = self._had_by(turn.conversion)
             self._had = {conversion: had for conversion, had in self._had.items() if had > self._served}

@@ -92,6 +92,18 @@ async def test_who_is_cancelled_while_waiting_leaves_its_turn_to_the_next():
     assert waiting.cancelled()
 
 
+async def test_who_was_cancelled_a_moment_before_its_turn_is_passed_over():
+    slots = Slots(1)
+    async with slots.hold("first"):
+        second = asyncio.create_task(held(slots, "second"))
+        third = asyncio.create_task(held(slots, "third"))
+        await asyncio.sleep(0)
+        second.cancel()  # it waits still: it has not run since
+    await asyncio.wait_for(third, 5)
+    await asyncio.gather(second, return_exceptions=True)
+    assert second.cancelled()
+
+
 async def test_who_is_cancelled_as_its_turn_comes_gives_the_slot_back():
     slots = Slots(1)
     async with slots.hold("first"):

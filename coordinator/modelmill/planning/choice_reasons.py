@@ -76,29 +76,33 @@ def _reason_of_maker(need: Need, chosen: Environment, everything: Sequence[Envir
 
 
 def _reason_of_writer(need: Need, chosen: Environment, version: str) -> str:
-    writer = need.reads.writer if need.reads else ""
-    if writer:
-        if release(version)[:2] == release(writer)[:2]:
-            return f"TensorFlow {version} is of the version that wrote the model ({writer})"
-        if release(version) < release(writer):
-            return (
-                f"no TensorFlow that can is as new as the one that wrote the model ({writer}); {version} is the nearest"
-            )
+    if need.reads and need.reads.writer:
+        return _reason_of_release(version, need.reads.writer)
+    if need.producer:
+        return _reason_of_producer(version, chosen.graph_def_producer or 0, need.producer)
+    newest = " is the newest that can read the model" if need.reads and need.reads.readable else ""
+    return f"TensorFlow {version}{newest}; the model does not say which version wrote it"
+
+
+def _reason_of_release(version: str, writer: str) -> str:
+    """Where the model says which release wrote it."""
+    if release(version)[:2] == release(writer)[:2]:
+        return f"TensorFlow {version} is of the version that wrote the model ({writer})"
+    if release(version) < release(writer):
+        return f"no TensorFlow that can is as new as the one that wrote the model ({writer}); {version} is the nearest"
+    return f"TensorFlow {version} is the oldest that can and is not older than the one that wrote the model ({writer})"
+
+
+def _reason_of_producer(version: str, own: int, wrote: int) -> str:
+    """Where the model says which version of GraphDef it has."""
+    if own < wrote:
         return (
-            f"TensorFlow {version} is the oldest that can and is not older than the one that wrote the model ({writer})"
-        )
-    if not need.producer:
-        newest = " is the newest that can read the model" if need.reads and need.reads.readable else ""
-        return f"TensorFlow {version}{newest}; the model does not say which version wrote it"
-    own = chosen.graph_def_producer or 0
-    if own < need.producer:
-        return (
-            f"no TensorFlow here is as new as the one that wrote the model (GraphDef producer {need.producer}); "
+            f"no TensorFlow here is as new as the one that wrote the model (GraphDef producer {wrote}); "
             f"{version} (producer {own}) is the nearest"
         )
-    if own == need.producer:
+    if own == wrote:
         return f"TensorFlow {version} writes GraphDefs of the version that the model has (producer {own})"
     return (
         f"TensorFlow {version} (GraphDef producer {own}) is the oldest here that is not older "
-        f"than the one that wrote the model (producer {need.producer})"
+        f"than the one that wrote the model (producer {wrote})"
     )

@@ -2,13 +2,12 @@
 
 import inspect
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import Any, Optional, Tuple
 
-from modelmill_worker import StepError, Tree
+from modelmill_worker import StepError, Tree, keras_names
 from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_tflite_quantizer import hdf5_text
 from modelmill_tflite_quantizer.sources import KerasModel
 
 
@@ -27,8 +26,7 @@ def load(tree: Tree, suffix: str, scratch: Path) -> KerasModel:
         tf.keras.backend.clear_session()
         tf.keras.backend.set_learning_phase(0)
     try:
-        with hdf5_text.as_written_before_3():
-            model = tf.keras.models.load_model(str(file), compile=False, **_safely(tf.keras.models.load_model))
+        model = tf.keras.models.load_model(str(file), compile=False, **_safely(tf.keras.models.load_model))
     except Exception as error:
         raise _unreadable(error, tf.__version__) from error
     if not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
@@ -62,38 +60,13 @@ def _unreadable(error: Exception, version: str) -> StepError:
 
 
 def _signature(model: Any) -> Signature:
-    return Signature(_tensors(model.inputs, _input_names(model)), _tensors(model.outputs, output_names(model)))
+    return Signature(
+        _tensors(model.inputs, keras_names.input_names(model)),
+        _tensors(model.outputs, keras_names.output_names(model)),
+    )
 
 
-def _input_names(model: Any) -> List[str]:
-    return list(getattr(model, "input_names", None) or [tensor.name.split(":")[0] for tensor in model.inputs])
-
-
-def output_names(model: Any) -> List[str]:
-    """The names of the layers that the outputs come from; a layer with several is told apart by a number."""
-    names = list(getattr(model, "output_names", None) or [])
-    if len(names) != len(model.outputs):
-        names = [_layer_name(tensor) for tensor in model.outputs]
-    unique: List[str] = []
-    for name in names:
-        repeated = [other for other in unique if other == name or other.startswith(name + "_")]
-        unique.append("{}_{}".format(name, len(repeated)) if name in unique else name)
-    return unique
-
-
-def flat(outputs: Any) -> List[Any]:
-    """The outputs of a call of a model, in the order of ``model.outputs``."""
-    import tensorflow as tf
-
-    return list(tf.nest.flatten(outputs))
-
-
-def _layer_name(tensor: Any) -> str:
-    history = getattr(tensor, "_keras_history", None)
-    return str(history[0].name) if history else str(tensor.name).split(":", 1)[0].split("/", 1)[0]
-
-
-def _tensors(tensors: Any, names: List[str]) -> Tuple[Tensor, ...]:
+def _tensors(tensors: Any, names: Tuple[str, ...]) -> Tuple[Tensor, ...]:
     import tensorflow as tf
 
     return tuple(

@@ -62,7 +62,7 @@ class Conversion:
         "deviation. Without it they follow from the fake quantisation that the input goes into.",
     )
     signature_key: str = option("", "A SavedModel's signature; serving_default, or the only one, where empty.")
-    tags: Tuple[str, ...] = option((), "Tags of a SavedModel's graph; serve, or those of the only one, where empty.")
+    tags: Tuple[str, ...] = option((), "Tags of a SavedModel's graph; serve, or those of the first, where empty.")
 
 
 def convert(step: Step) -> Dict[str, Any]:

@@ -32,6 +32,11 @@ class Sampling:
     )
 
 
+@dataclass(frozen=True)
+class SavedModelSampling(Sampling, saved_models.Part):
+    """Options of the edge ``sample-saved-model``."""
+
+
 def sample(step: Step) -> Dict[str, Any]:
     """Write seeded inputs for a model: floats from -1 to 1, whole numbers from 0 to 255, both truth values.
 
@@ -43,7 +48,7 @@ def sample(step: Step) -> Dict[str, Any]:
 
 def sample_saved_model(step: Step) -> Dict[str, Any]:
     """As `sample`, for the inputs of a SavedModel's signature, read without TensorFlow."""
-    return _sample(step, saved_models.signature_of(step.inputs["model"]))
+    return _sample(step, saved_models.read(step)[1].called())
 
 
 def sample_keras(step: Step) -> Dict[str, Any]:
@@ -83,7 +88,7 @@ def adopt(step: Step) -> Dict[str, Any]:
 
 def adopt_saved_model(step: Step) -> Dict[str, Any]:
     """As `adopt`, for the inputs of a SavedModel's signature, read without TensorFlow."""
-    return _adopt(step, saved_models.signature_of(step.inputs["model"]))
+    return _adopt(step, saved_models.read(step)[1].called())
 
 
 def adopt_keras(step: Step) -> Dict[str, Any]:

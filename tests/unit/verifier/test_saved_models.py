@@ -119,7 +119,7 @@ def test_text_is_read_as_the_binary_form_is(tmp_path, key, tags):
     text = "saved_model_schema_version: 1\n"
     for graph in (described(["serving_default"], ["serve"]), described(["a", "b"], ["train"])):
         message.ParseFromString(graph)
-        text += "meta_graphs {{\n{}}}\n".format(text_format.MessageToString(message))
+        text += f"meta_graphs {{\n{text_format.MessageToString(message)}}}\n"
     (tmp_path / "saved_model.pbtxt").write_text(text, encoding="utf-8")
     keys = ["a", "b"] if key else ["serving_default"]
     same = saved(tmp_path / "model", keys, tags or ["serve"]) / "saved_model.pb"

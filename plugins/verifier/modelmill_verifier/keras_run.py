@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Dict
 
-from modelmill_worker import Step, keras_models
+from modelmill_worker import Step, installed_tensorflow, keras_models
 from modelmill_worker.signature import Signature
 from modelmill_worker.tensorflow_threads import use_one_thread
 
@@ -36,7 +36,7 @@ def _call(model: Any, signature: Signature, inputs: Dict[str, Any]) -> Dict[str,
     arrays = [inputs[tensor.name] for tensor in signature.inputs]
     names = [tensor.name for tensor in signature.outputs]
     if not tf.executing_eagerly():
-        session = sessions.v1().keras.backend.get_session()
+        session = installed_tensorflow.v1().keras.backend.get_session()
         return dict(zip(names, session.run(list(model.outputs), dict(zip(model.inputs, arrays)))))
     given = [tf.convert_to_tensor(array) for array in arrays]
     made = tf.nest.flatten(model(given[0] if len(given) == 1 else given, training=False))

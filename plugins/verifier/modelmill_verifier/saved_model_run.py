@@ -8,7 +8,7 @@ the variables and runs the initialiser, whichever of the ways to name it the mod
 from pathlib import Path
 from typing import Any, Dict
 
-from modelmill_worker import Step, StepError
+from modelmill_worker import Step, StepError, installed_tensorflow
 from modelmill_worker.saved_model import SavedModel
 from modelmill_worker.signature import Signature
 
@@ -44,7 +44,7 @@ def _load(session: Any, folder: Path, model: SavedModel) -> None:
     import tensorflow as tf
 
     try:
-        sessions.v1().saved_model.loader.load(session, list(model.tags), str(folder))
+        installed_tensorflow.v1().saved_model.loader.load(session, list(model.tags), str(folder))
     except (ValueError, TypeError, KeyError, tf.errors.NotFoundError) as error:
         if _is_of_the_variables(error):
             raise _unreadable_variables(error) from error

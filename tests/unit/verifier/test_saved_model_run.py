@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from modelmill_verifier import datasets, sessions
-from modelmill_worker import StepError
+from modelmill_verifier import datasets
+from modelmill_worker import StepError, installed_tensorflow
 
 tf = pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
-v1 = sessions.v1()
+v1 = installed_tensorflow.v1()
 
 X = np.float32([[1, 2, 3], [4, 5, 6]])
 WORDS = ["cat", "horse", "parrot"]

@@ -116,6 +116,23 @@ def test_takes_inputs_and_outputs_of_a_saved_model_from_its_signature(inspect, c
     assert facts["operations"]["Conv2D"] > 0
 
 
+def test_describes_a_saved_model_in_text_form(inspect, tmp_path):
+    nodes = "".join('node {{ name: "{}" op: "Placeholder" }}'.format(name) for name in "xy")
+    end = '{{ key: "{0}" value {{ name: "{0}:0" dtype: DT_FLOAT tensor_shape {{ dim {{ size: 3 }} }} }} }}'
+    ends = "inputs {} outputs {}".format(end.format("x"), end.format("y"))
+    signature = 'signature_def {{ key: "only" value {{ {} }} }}'.format(ends)
+    text = 'meta_graphs {{ meta_info_def {{ tags: "serve" }} graph_def {{ {} }} {} }}'.format(nodes, signature)
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pbtxt").write_text("saved_model_schema_version: 1 " + text)
+
+    facts = inspect(tmp_path / "saved")
+
+    assert facts["kind"] == "tf.saved_model"
+    assert [[one["name"], one["shape"]] for one in facts["inputs"] + facts["outputs"]] == [["x", [3]], ["y", [3]]]
+    assert facts["operations"] == {"Placeholder": 2}
+    assert "1.5" in facts["tensorflow"]["readable"]
+
+
 def test_recognises_a_frozen_graph_by_its_signature(inspect, folder_of):
     folder = folder_of(PNET + "/frozen.pb")
     image = Tensor("image", "pnet/input:0", "float32", (-1, -1, -1, 3))

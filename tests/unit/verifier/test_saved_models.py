@@ -1,4 +1,4 @@
-"""Sampling for SavedModels, which needs no TensorFlow."""
+"""Reading SavedModels and sampling inputs for them, which needs no TensorFlow."""
 
 import importlib
 

@@ -86,7 +86,18 @@ def parse(data: bytes, file_name: str = "the graph") -> GraphDef:
 
 def parse_meta_graph(data: bytes, file_name: str) -> Any:
     """A binary MetaGraphDef with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
-    return _parse_binary(_module("meta_graph_pb2").MetaGraphDef(), data, file_name)
+    return _parse_binary(meta_graph_class()(), data, file_name)
+
+
+def meta_graph_class() -> Any:
+    """The class of MetaGraphDef messages."""
+    return _module("meta_graph_pb2").MetaGraphDef
+
+
+def parse_into(message: Any, data: bytes, file_name: str) -> Any:
+    """A message that holds graphs, filled from a file's content, binary or text. Raises StepError GRAPH_DEF_DAMAGED."""
+    is_text = file_formats.recognise_bytes(data) is FileFormat.SAVED_MODEL_TEXT
+    return (_parse_text if is_text else _parse_binary)(message, data, file_name)
 
 
 def refusal(form: FileFormat, file_name: str) -> StepError:

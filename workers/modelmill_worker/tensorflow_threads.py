@@ -1,5 +1,7 @@
 """How many threads TensorFlow computes with: a choice that a process makes once, whoever opens its first session."""
 
+from modelmill_worker import installed_tensorflow
+
 
 def use_one_thread() -> None:
     """Make this process's TensorFlow compute on one thread, unless it has opened a session already.
@@ -11,6 +13,6 @@ def use_one_thread() -> None:
     """
     import tensorflow as tf
 
-    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+    v1 = installed_tensorflow.v1()
     config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
     v1.Session(graph=tf.Graph(), config=config).close()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from packaging.requirements import Requirement
-from packaging.version import InvalidVersion, Version
 
 from modelmill.cli.tables import size, table
 from modelmill.client import catalog_pb2
+from modelmill.version_order import version_of
 
 Environment = catalog_pb2.Environment
 
 
 def in_order(environments: Iterable[Environment]) -> list[Environment]:
     """By TensorFlow, oldest first: 1.5 comes before 1.10. Before them what has none, or one that is no version."""
-    return sorted(environments, key=lambda item: (_version(item.provides.get("tensorflow", "")), item.name))
+    return sorted(environments, key=lambda item: (version_of(item.provides.get("tensorflow", "")), item.name))
 
 
 def abilities_of(environment: Environment, plugins: Iterable[catalog_pb2.Plugin]) -> dict[str, list[str]]:
@@ -74,10 +74,3 @@ def _meets(environment: Environment, edge: catalog_pb2.Edge) -> bool:
 def _provides(environment: Environment, requirement: Requirement) -> bool:
     version = environment.provides.get(requirement.name)
     return bool(version) and requirement.specifier.contains(str(version), prereleases=True)
-
-
-def _version(text: str) -> Version:
-    try:
-        return Version(text or "0")
-    except InvalidVersion:
-        return Version("0")

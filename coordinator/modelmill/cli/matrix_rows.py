@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
-
 from modelmill.cli.progress import run_seconds
 from modelmill.client import conversion_pb2
+from modelmill.version_order import version_of
 from modelmill.wire import value_of
 
 Conversion = conversion_pb2.Conversion
@@ -116,14 +115,6 @@ def rows_of(conversion: Conversion) -> list[MatrixRow]:
     rows += _left_out(conversion)
     targets = list(dict.fromkeys(row.target for row in rows))
     return sorted(rows, key=lambda row: (targets.index(row.target), version_of(row.tensorflow), row.label))
-
-
-def version_of(text: str) -> Version:
-    """For sorting: 1.5 comes before 1.10; what is no version comes first."""
-    try:
-        return Version(text or "0")
-    except InvalidVersion:
-        return Version("0")
 
 
 def other_notes(conversion: Conversion) -> list[str]:

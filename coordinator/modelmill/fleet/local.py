@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
-from packaging.version import InvalidVersion, Version
 
 from modelmill.artifacts.store import ArtifactStore
 from modelmill.errors import ModelmillError
@@ -25,20 +24,13 @@ from modelmill.fleet.worker_client import StepListener
 from modelmill.fleet.worker_process import WorkerCommand, WorkerProcess
 from modelmill.settings import Settings
 from modelmill.values import Availability, Environment, StepOrder, StepResult, WorkerDescription
+from modelmill.version_order import version_of
 
 log = structlog.get_logger(__name__)
 
 
 #: Gives the folder with the workers' code, telling how it is built.
 _Code = Callable[[Callable[[str], None]], Awaitable[Path]]
-
-
-def _age(tensorflow: str | None) -> Version:
-    """Sorts by TensorFlow; first comes what has none, or one that is no version."""
-    try:
-        return Version(tensorflow or "0")
-    except InvalidVersion:
-        return Version("0")
 
 
 def _ignore(message: str) -> None:
@@ -98,7 +90,7 @@ class LocalFleet:
         found = await asyncio.to_thread(
             lambda: [self._environments.status(name) for name in self._environments.definitions]
         )
-        return sorted(found, key=lambda environment: (_age(environment.tensorflow), environment.name))
+        return sorted(found, key=lambda environment: (version_of(environment.tensorflow), environment.name))
 
     async def disk_size(self) -> int:
         """Bytes on disk of all installed environments together: a file that several share counts once."""

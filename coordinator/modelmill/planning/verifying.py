@@ -17,6 +17,10 @@ from modelmill.planning.plan import DATASET, SOURCE, Delivery
 from modelmill.planning.routes import Hop, hops
 from modelmill.values import Role
 
+#: Options that say which part of a source is meant. What a conversion is told of them goes for the check as well: it
+#: must not be compared with what another part computes.
+_PART = ("signature_key", "tags")
+
 
 class UnverifiableError(Exception):
     """A result cannot be checked here; the message says why, as the end of a sentence."""
@@ -87,7 +91,12 @@ def _add_reference(draft: Draft, wanted: Wanted, made: Sequence[str]) -> tuple[s
     inputs = _add_sample(draft, wanted, made)
     run = _need_for(draft, wanted, Role.RUN, draft.kind, f"run a {draft.kind}")
     bound = _bind(run.hop, inputs, SOURCE)
-    return inputs, draft.add(run, bound, {}, "", "the source itself, for reference", name="reference")
+    part = _part(draft, made)
+    options = _known(run.hop, part)
+    unknown = [name for name, value in part.items() if value and name not in options]
+    if unknown:
+        raise UnverifiableError(f"what runs a {draft.kind} here does not know the option {unknown[0]}")
+    return inputs, draft.add(run, bound, options, "", "the source itself, for reference", name="reference")
 
 
 def _add_sample(draft: Draft, wanted: Wanted, made: Sequence[str]) -> str:
@@ -104,12 +113,22 @@ def _add_sample(draft: Draft, wanted: Wanted, made: Sequence[str]) -> str:
         need = draft.need(wanted, hop)
         if not draft.usable(need):
             continue
-        asked = {"seed": verification.seed, "input_shapes": _input_shapes(draft, wanted)}
-        properties = hop.edge.options_schema.get("properties", {})
-        options = {name: value for name, value in asked.items() if name in properties}
+        asked = {"seed": verification.seed, "input_shapes": _input_shapes(draft, wanted), **_part(draft, made)}
         why = "the inputs that were given" if wants_dataset else f"inputs with seed {verification.seed}"
-        return draft.add(need, _bind(hop, DATASET, models[hop.kind]), options, "", why, name="sample")
+        return draft.add(need, _bind(hop, DATASET, models[hop.kind]), _known(hop, asked), "", why, name="sample")
     raise UnverifiableError("no plug-in here makes inputs for this model")
+
+
+def _part(draft: Draft, made: Sequence[str]) -> dict[str, Any]:
+    """Which part of the source the steps take that make the result."""
+    options = {name: value for step in made[1:] for name, value in draft.step(step).options.items()}
+    return {name: options[name] for name in _PART if name in options}
+
+
+def _known(hop: Hop, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the options that an edge has."""
+    properties = hop.edge.options_schema.get("properties", {})
+    return {name: value for name, value in options.items() if name in properties}
 
 
 def _input_shapes(draft: Draft, wanted: Wanted) -> dict[str, list[int]]:

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-from modelmill_worker import graph_def, signature, source_files
+from modelmill_worker import graph_def, saved_model, signature, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
@@ -20,7 +20,6 @@ _SINGLE_FILES = {
     FileFormat.TFJS_GRAPH_MODEL: "tfjs.graph_model",
     FileFormat.TFJS_LAYERS_MODEL: "tfjs.layers_model",
 }
-_SAVED_MODELS = (FileFormat.SAVED_MODEL, FileFormat.SAVED_MODEL_TEXT)
 #: How many file names an error lists.
 _LISTED = 8
 #: How many inputs or outputs a description names.
@@ -46,7 +45,7 @@ def recognise_source(tree: Tree) -> Recognised:
     files = source_files.survey(tree)
     if signature.FILE_NAME in tree.files:
         return _recognise_own_artifact(tree, files)
-    saved_models = of_formats(files, *_SAVED_MODELS)
+    saved_models = of_formats(files, *saved_model.FORMATS)
     folders = [file.name[: -len(file.path.name)] for file in saved_models]
     others = [file for file in files if not any(file.name.startswith(folder) for folder in folders)]
     singles = of_formats(others, *_SINGLE_FILES)
@@ -154,11 +153,9 @@ def _recognise_saved_model(tree: Tree, file: SourceFile) -> Recognised:
     folder = file.name[: -len(file.path.name)]
     inside = [name[len(folder) :] for name in tree.files if name.startswith(folder)]
     _saved_model.check_variables(file.path.parent, inside)
-    if file.format is FileFormat.SAVED_MODEL_TEXT:
-        return Recognised("tf.saved_model", {"description": "A SavedModel in text form"})
-    graph, endpoints = _saved_model.read_graph(file.path)
-    versions = _tensorflow_versions.of_saved_model(file.path)
-    facts = describe_graph(graph, endpoints or find_endpoints(graph), tensorflow=versions)
+    model = saved_model.read(file.path)
+    versions = _tensorflow_versions.of_saved_model(model)
+    facts = describe_graph(model.graph, model.signature or find_endpoints(model.graph), tensorflow=versions)
     return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))
 
 

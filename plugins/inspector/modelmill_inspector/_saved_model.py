@@ -1,21 +1,9 @@
-"""The graph and the signature of a SavedModel, and whether its files are all there."""
+"""Whether the files of a SavedModel are all there."""
 
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List
 
-from modelmill_worker import saved_model
 from modelmill_worker.errors import StepError
-from modelmill_worker.graph_def import GraphDef
-from modelmill_worker.signature import Signature
-
-
-def read_graph(path: Path) -> Tuple[GraphDef, Optional[Signature]]:
-    """The graph of the first MetaGraphDef, and its serving signature where it has one.
-
-    Raises StepError GRAPH_DEF_DAMAGED.
-    """
-    model = saved_model.read(path)
-    return model.graph, model.signature
 
 
 def check_variables(folder: Path, file_names: List[str]) -> None:

@@ -1,16 +1,14 @@
 """Which TensorFlow versions read a model: the fact `tensorflow`."""
 
-from pathlib import Path
 from typing import AbstractSet, Any, Dict, Iterable, List, Tuple
 
-from modelmill_worker import graph_def, op_versions, protobuf_wire
+from modelmill_worker import op_versions
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.op_versions import Verdict
+from modelmill_worker.saved_model import SavedModel
 
 #: From this version on, TensorFlow comes with Keras 3.
 _FIRST_WITH_KERAS_3 = (2, 16)
-#: Of saved_model.proto: SavedModel.meta_graphs.
-_META_GRAPHS = 2
 
 
 def of_graph(graph: GraphDef, needed: AbstractSet[str], writer: str = "") -> Dict[str, Any]:
@@ -18,8 +16,8 @@ def of_graph(graph: GraphDef, needed: AbstractSet[str], writer: str = "") -> Dic
     return fact(op_versions.judge(graph, needed).values(), writer)
 
 
-def of_saved_model(path: Path) -> Dict[str, Any]:
-    """Of a SavedModel, given its saved_model.pb, as TensorFlow's own loader reads it.
+def of_saved_model(model: SavedModel) -> Dict[str, Any]:
+    """Of a SavedModel, as TensorFlow's own loader reads it.
 
     That is tf.saved_model.load in TensorFlow 2 and tf.saved_model.loader.load in TensorFlow 1.
 
@@ -28,9 +26,8 @@ def of_saved_model(path: Path) -> Dict[str, Any]:
     has it, a loader drops unknown attributes that have their default by itself, but from nodes only, not from
     functions (python/framework/importer.py, _RemoveDefaultAttrs).
     """
-    meta_graph = _meta_graph(path)
-    graph, information = meta_graph.graph_def, meta_graph.meta_info_def
-    objects = list(meta_graph.object_graph_def.nodes)
+    graph, information = model.graph, model.meta_graph.meta_info_def
+    objects = list(model.meta_graph.object_graph_def.nodes)
     reached = op_versions.judge(graph)
     everything = op_versions.judge(graph, every_function=True) if objects else reached
     functions = op_versions.judge(graph, frozenset(), every_function=True)
@@ -48,12 +45,6 @@ def of_saved_model(path: Path) -> Dict[str, Any]:
         else:
             verdicts.append(verdict)
     return fact(verdicts, information.tensorflow_version)
-
-
-def _meta_graph(path: Path) -> Any:
-    data = path.read_bytes()
-    first = next(field for field in protobuf_wire.read_fields(data, 0, len(data)) if field.number == _META_GRAPHS)
-    return graph_def.parse_meta_graph(data[first.start : first.end], path.name)
 
 
 #: Measured with corpus models: "'_UserObject' object has no attribute 'add_slot'".

@@ -3,6 +3,7 @@
 import tempfile
 from pathlib import Path
 
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.tensorflow_threads import use_one_thread
 
 from modelmill_tfjs_exporter.generations import generation_of
@@ -27,7 +28,7 @@ def _convolution() -> bytes:
     import tensorflow as tf
 
     with tf.Graph().as_default() as graph:
-        v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+        v1 = installed_tensorflow.v1()
         picture = v1.placeholder(tf.float32, [1, 4, 4, 3], name="picture")
         weights = tf.constant(0.5, tf.float32, [3, 3, 3, 2])
         convolved = tf.nn.conv2d(picture, weights, strides=[1, 1, 1, 1], padding="SAME")

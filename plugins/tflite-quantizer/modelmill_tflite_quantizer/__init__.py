@@ -1,8 +1,8 @@
 """modelmill plug-in: models become TFLite, in float or quantised, with any TensorFlow from 1.5 on."""
 
-from typing import Iterator
+from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, Plugin, Preference, Role, Target, hookimpl
+from modelmill_worker import Edge, Plugin, Preference, Role, Step, Target, hookimpl
 
 from modelmill_tflite_quantizer.conversion import (
     Conversion,
@@ -16,6 +16,12 @@ from modelmill_tflite_quantizer.warm_up import preload, warm_up
 #: The last TensorFlow with Keras 2, and the best tried of the converters with MLIR.
 _PREFERRED = "~=2.15.0"
 
+_ANY = "tensorflow>=1.5,<2.22"
+#: Before that the environments have no h5py.
+_WITH_HDF5 = "tensorflow>=1.11,<2.22"
+#: The first that reads a .keras archive.
+_WITH_KERAS_ARCHIVE = "tensorflow>=2.12,<2.22"
+
 
 @hookimpl
 def modelmill_plugins() -> Iterator[Plugin]:
@@ -25,50 +31,10 @@ def modelmill_plugins() -> Iterator[Plugin]:
         version="0.1.0",
         summary="Converts frozen graphs, SavedModels and Keras models to TFLite, in float or quantised.",
         edges=(
-            Edge(
-                name="convert",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.frozen_graph"),),
-                output="tflite",
-                run=convert,
-                options=Conversion,
-                requires=("tensorflow>=1.5,<2.22",),
-                preference=Preference.NEWEST,
-                prefers=_PREFERRED,
-            ),
-            Edge(
-                name="convert-saved-model",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.saved_model"),),
-                output="tflite",
-                run=convert_saved_model,
-                options=Conversion,
-                requires=("tensorflow>=1.5,<2.22",),
-                preference=Preference.NEWEST,
-                prefers=_PREFERRED,
-            ),
-            Edge(
-                name="convert-keras-h5",
-                role=Role.CONVERT,
-                inputs=(("model", "keras.h5"),),
-                output="tflite",
-                run=convert_keras_h5,
-                options=Conversion,
-                requires=("tensorflow>=1.11,<2.22",),
-                preference=Preference.NEWEST,
-                prefers=_PREFERRED,
-            ),
-            Edge(
-                name="convert-keras",
-                role=Role.CONVERT,
-                inputs=(("model", "keras.v3"),),
-                output="tflite",
-                run=convert_keras,
-                options=Conversion,
-                requires=("tensorflow>=2.12,<2.22",),
-                preference=Preference.NEWEST,
-                prefers="~=2.15.0",
-            ),
+            _convert("convert", "tf.frozen_graph", convert, _ANY),
+            _convert("convert-saved-model", "tf.saved_model", convert_saved_model, _ANY),
+            _convert("convert-keras-h5", "keras.h5", convert_keras_h5, _WITH_HDF5),
+            _convert("convert-keras", "keras.v3", convert_keras, _WITH_KERAS_ARCHIVE),
         ),
         targets=(
             Target(
@@ -80,4 +46,19 @@ def modelmill_plugins() -> Iterator[Plugin]:
         ),
         preload=preload,
         warm_up=warm_up,
+    )
+
+
+def _convert(name: str, kind: str, run: Callable[[Step], Dict[str, Any]], needs: str) -> Edge:
+    """An edge from models of a kind to TFLite."""
+    return Edge(
+        name=name,
+        role=Role.CONVERT,
+        inputs=(("model", kind),),
+        output="tflite",
+        run=run,
+        options=Conversion,
+        requires=(needs,),
+        preference=Preference.NEWEST,
+        prefers=_PREFERRED,
     )

@@ -5,15 +5,15 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
-from modelmill_worker import Step, StepError, option
+from modelmill_worker import Step, StepError, keras_models, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_tflite_quantizer import availability, ends, engine, generations, keras_models, saved_models, tflite_file
+from modelmill_tflite_quantizer import availability, ends, engine, generations, saved_models, tflite_file
 from modelmill_tflite_quantizer.generations import Generation, generation_of, takes_dynamic_shapes
 from modelmill_tflite_quantizer.refusals import conversion_refused, refuse_custom_operators
 from modelmill_tflite_quantizer.request import DYNAMIC_RANGE, FLOAT, QAT_UINT8, Converted, Request
-from modelmill_tflite_quantizer.sources import FrozenGraph, Source
+from modelmill_tflite_quantizer.sources import FrozenGraph, KerasModel, Source
 
 MODEL = "model.tflite"
 
@@ -62,7 +62,7 @@ class Conversion:
         "deviation. Without it they follow from the fake quantisation that the input goes into.",
     )
     signature_key: str = option("", "A SavedModel's signature; serving_default, or the only one, where empty.")
-    tags: Tuple[str, ...] = option((), "Tags of a SavedModel's graph; serve, or those of the only one, where empty.")
+    tags: Tuple[str, ...] = option((), "Tags of a SavedModel's graph; serve, or those of the first, where empty.")
 
 
 def convert(step: Step) -> Dict[str, Any]:
@@ -83,19 +83,20 @@ def convert_saved_model(step: Step) -> Dict[str, Any]:
 
 def convert_keras_h5(step: Step) -> Dict[str, Any]:
     """The edge ``convert-keras-h5``."""
-    return _convert_keras(step, generations.KERAS_H5, ".h5")
+    return _convert_keras(step, generations.KERAS_H5)
 
 
 def convert_keras(step: Step) -> Dict[str, Any]:
     """The edge ``convert-keras``."""
-    return _convert_keras(step, generations.KERAS_V3, ".keras")
+    return _convert_keras(step, generations.KERAS_V3)
 
 
-def _convert_keras(step: Step, kind: str, suffix: str) -> Dict[str, Any]:
+def _convert_keras(step: Step, kind: str) -> Dict[str, Any]:
     generation = _generation(step, kind)
     _refuse_saved_model_options(step)
     step.progress(0.05, "loading the Keras model")
-    return _convert(step, keras_models.load(step.inputs["model"], suffix, step.scratch), generation)
+    model = keras_models.load(step.inputs["model"], step.scratch)
+    return _convert(step, KerasModel(model, keras_models.describe(model)), generation)
 
 
 def _tell_version(step: Step) -> str:

@@ -8,6 +8,7 @@ and names the ends in the file itself; it serves where no shape is to be fixed.
 import re
 from typing import Any, Callable, Dict, List, Tuple
 
+from modelmill_worker import keras_names
 from modelmill_worker.signature import Tensor
 
 from modelmill_tflite_quantizer.generations import Generation
@@ -65,13 +66,13 @@ def _call_of_signature(function: Any, inputs: Tuple[Tensor, ...]) -> _Call:
 
 
 def _call_of_model(model: Any) -> _Call:
-    from modelmill_tflite_quantizer import keras_models
+    import tensorflow as tf
 
-    names = keras_models.output_names(model)
+    names = keras_names.output_names(model)
 
     def call(values: Tuple[Any, ...]) -> Dict[str, Any]:
         outputs = model(list(values) if len(values) > 1 else values[0], training=False)
-        return dict(zip(names, keras_models.flat(outputs)))
+        return dict(zip(names, tf.nest.flatten(outputs)))
 
     return call
 

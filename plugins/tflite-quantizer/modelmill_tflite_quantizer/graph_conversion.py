@@ -5,7 +5,7 @@ import importlib
 from functools import reduce
 from typing import Any, Iterator, List, Tuple
 
-from modelmill_worker import StepError, graph_def
+from modelmill_worker import StepError, graph_def, installed_tensorflow
 from modelmill_worker.errors import TOOL
 from modelmill_worker.signature import Tensor
 
@@ -151,7 +151,7 @@ def _session(request: Request) -> Iterator[Any]:
     """A session with the model in it; its variables have their values."""
     import tensorflow as tf
 
-    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+    v1 = installed_tensorflow.v1()
     source = request.source
     if isinstance(source, KerasModel):
         yield v1.keras.backend.get_session()

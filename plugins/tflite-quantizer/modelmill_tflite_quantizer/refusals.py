@@ -3,10 +3,9 @@
 import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
-from modelmill_worker import StepError
+from modelmill_worker import StepError, graph_def, saved_model
 from modelmill_worker.errors import TOOL
 
-from modelmill_tflite_quantizer import saved_models
 from modelmill_tflite_quantizer.request import Request
 from modelmill_tflite_quantizer.sources import FrozenGraph, SavedModel
 
@@ -193,13 +192,11 @@ def _remedies(request: Request) -> str:
 
 def _nodes_of(operations: List[str], request: Request) -> List[Dict[str, Any]]:
     """The nodes of the graph, and of the functions it brings, that are of these operations. A Keras model has none."""
-    from modelmill_worker import graph_def
-
     source = request.source
     if isinstance(source, FrozenGraph):
         graph = graph_def.read(source.path)
     elif isinstance(source, SavedModel):
-        graph = saved_models.graph_of(source)
+        graph = saved_model.read(source.path, source.key, source.tags).graph
     else:
         return []
     nodes = list(graph.node)

@@ -22,14 +22,20 @@ class FrozenGraph:
 class SavedModel:
     """One signature of a SavedModel.
 
+    path: its ``saved_model.pb`` or ``saved_model.pbtxt``.
     functions: whether it holds functions and objects, as TensorFlow 2 saves them, rather than one graph for a session.
     """
 
-    folder: Path
+    path: Path
     tags: Tuple[str, ...]
     key: str
     functions: bool
     signature: Signature
+
+    @property
+    def folder(self) -> Path:
+        """What TensorFlow's loaders take."""
+        return self.path.parent
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import importlib
 import tempfile
 from pathlib import Path
 
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.signature import Signature, Tensor
 from modelmill_worker.tensorflow_threads import use_one_thread
 
@@ -55,7 +56,7 @@ def _convolution() -> bytes:
     """A frozen graph: convolution, bias, ReLU, on four by four pixels."""
     import tensorflow as tf
 
-    v1 = tf.compat.v1 if hasattr(tf.compat, "v1") else tf
+    v1 = installed_tensorflow.v1()
     with tf.Graph().as_default() as graph:
         picture = v1.placeholder(tf.float32, [1, 4, 4, 3], name="picture")
         weights = tf.constant(0.5, tf.float32, [3, 3, 3, 2])

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, Iterator
 
-from modelmill_worker import Edge, Plugin, Preference, Role, Step, hookimpl, installed_tensorflow
+from modelmill_worker import Edge, NoOptions, Plugin, Preference, Role, Step, hookimpl, installed_tensorflow
 
 from modelmill_verifier.comparison import Comparison, compare
 from modelmill_verifier.contrast import contrast
@@ -10,6 +10,7 @@ from modelmill_verifier.graph_run import run_checkpoint, run_frozen_graph, run_g
 from modelmill_verifier.keras_run import run_keras
 from modelmill_verifier.sampling import (
     Sampling,
+    SavedModelSampling,
     adopt,
     adopt_keras,
     adopt_saved_model,
@@ -18,6 +19,7 @@ from modelmill_verifier.sampling import (
     sample_saved_model,
 )
 from modelmill_verifier.saved_model_run import run_saved_model
+from modelmill_verifier.saved_models import Part
 from modelmill_verifier.tfjs_run import run_tfjs
 from modelmill_verifier.tflite_interpreter import has_interpreter, interpreter_class
 from modelmill_verifier.tflite_run import run_tflite
@@ -46,17 +48,17 @@ def modelmill_plugins() -> Iterator[Plugin]:
         summary="Runs a model and what was made of it on the same inputs, and compares the outputs.",
         edges=(
             _sample("sample", "tf.frozen_graph", sample),
-            _sample("sample-saved-model", "tf.saved_model", sample_saved_model),
+            _sample("sample-saved-model", "tf.saved_model", sample_saved_model, options=SavedModelSampling),
             _sample("sample-keras-h5", "keras.h5", sample_keras, _WITH_HDF5),
             _sample("sample-keras-v3", "keras.v3", sample_keras, _WITH_KERAS_ARCHIVE),
             _adopt("adopt", "tf.frozen_graph", adopt),
-            _adopt("adopt-saved-model", "tf.saved_model", adopt_saved_model),
+            _adopt("adopt-saved-model", "tf.saved_model", adopt_saved_model, options=Part),
             _adopt("adopt-keras-h5", "keras.h5", adopt_keras, _WITH_HDF5),
             _adopt("adopt-keras-v3", "keras.v3", adopt_keras, _WITH_KERAS_ARCHIVE),
             _run("run-checkpoint", "tf.checkpoint", run_checkpoint, _ANY),
             _run("run-graph", "tf.graph_def", run_graph, _ANY),
             _run("run-frozen-graph", "tf.frozen_graph", run_frozen_graph, _ANY),
-            _run("run-saved-model", "tf.saved_model", run_saved_model, _ANY),
+            _run("run-saved-model", "tf.saved_model", run_saved_model, _ANY, options=Part),
             _run("run-keras-h5", "keras.h5", run_keras, _WITH_HDF5),
             _run("run-keras-v3", "keras.v3", run_keras, _WITH_KERAS_ARCHIVE),
             _run("run-tflite", "tflite", run_tflite, _WITH_INTERPRETER, Preference.MAKER),
@@ -69,23 +71,28 @@ def modelmill_plugins() -> Iterator[Plugin]:
     )
 
 
-def _sample(name: str, kind: str, run: Callable[[Step], Facts], *needs: str) -> Edge:
+def _sample(name: str, kind: str, run: Callable[[Step], Facts], *needs: str, options: type = Sampling) -> Edge:
     """An edge that makes up inputs for models of a kind."""
-    return Edge(name, Role.SAMPLE, (("model", kind),), "dataset", run, Sampling, needs, Preference.WRITER)
+    return Edge(name, Role.SAMPLE, (("model", kind),), "dataset", run, options, needs, Preference.WRITER)
 
 
-def _adopt(name: str, kind: str, run: Callable[[Step], Facts], *needs: str) -> Edge:
+def _adopt(name: str, kind: str, run: Callable[[Step], Facts], *needs: str, options: type = NoOptions) -> Edge:
     """An edge that takes a user's arrays as inputs for models of a kind."""
     inputs = (("model", kind), ("dataset", "dataset"))
-    return Edge(name, Role.SAMPLE, inputs, "dataset", run, requires=needs, preference=Preference.WRITER)
+    return Edge(name, Role.SAMPLE, inputs, "dataset", run, options, needs, Preference.WRITER)
 
 
 def _run(
-    name: str, kind: str, run: Callable[[Step], Facts], needs: str, preference: Preference = Preference.WRITER
+    name: str,
+    kind: str,
+    run: Callable[[Step], Facts],
+    needs: str,
+    preference: Preference = Preference.WRITER,
+    options: type = NoOptions,
 ) -> Edge:
     """An edge that runs models of a kind on the inputs of a dataset."""
     inputs = (("model", kind), ("inputs", "dataset"))
-    return Edge(name, Role.RUN, inputs, "dataset", run, requires=(needs,), preference=preference)
+    return Edge(name, Role.RUN, inputs, "dataset", run, options, (needs,), preference)
 
 
 def _preload() -> None:

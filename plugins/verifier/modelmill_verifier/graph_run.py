@@ -7,7 +7,7 @@ show in the comparison, and would not if the reference had gone through it.
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
-from modelmill_worker import Step, StepError, graph_def, op_versions, source_files
+from modelmill_worker import Step, StepError, graph_def, installed_tensorflow, op_versions, source_files
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature
 
@@ -113,6 +113,6 @@ def _import(graph: Any) -> None:
     import tensorflow as tf
 
     try:
-        sessions.v1().import_graph_def(graph, name="")
+        installed_tensorflow.v1().import_graph_def(graph, name="")
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         raise sessions.not_readable(error) from error

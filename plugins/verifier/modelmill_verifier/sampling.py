@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-from modelmill_worker import Step, StepError, Tree, option
+from modelmill_worker import Step, StepError, Tree, keras_models, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_verifier import arrays, datasets, keras_models, saved_models
+from modelmill_verifier import arrays, datasets, saved_models
 from modelmill_verifier.datasets import Dataset
 
 #: What an unknown dimension becomes: the first is nearly always the batch, the others height, width or length.
@@ -32,6 +32,11 @@ class Sampling:
     )
 
 
+@dataclass(frozen=True)
+class SavedModelSampling(Sampling, saved_models.Part):
+    """Options of the edge ``sample-saved-model``."""
+
+
 def sample(step: Step) -> Dict[str, Any]:
     """Write seeded inputs for a model: floats from -1 to 1, whole numbers from 0 to 255, both truth values.
 
@@ -43,12 +48,12 @@ def sample(step: Step) -> Dict[str, Any]:
 
 def sample_saved_model(step: Step) -> Dict[str, Any]:
     """As `sample`, for the inputs of a SavedModel's signature, read without TensorFlow."""
-    return _sample(step, saved_models.signature_of(step.inputs["model"]))
+    return _sample(step, saved_models.read(step)[1].called())
 
 
 def sample_keras(step: Step) -> Dict[str, Any]:
     """As `sample`, for the inputs of a Keras model, which is loaded to see them."""
-    return _sample(step, keras_models.describe(keras_models.load(step)))
+    return _sample(step, _keras_signature(step))
 
 
 def _sample(step: Step, signature: Signature) -> Dict[str, Any]:
@@ -83,12 +88,16 @@ def adopt(step: Step) -> Dict[str, Any]:
 
 def adopt_saved_model(step: Step) -> Dict[str, Any]:
     """As `adopt`, for the inputs of a SavedModel's signature, read without TensorFlow."""
-    return _adopt(step, saved_models.signature_of(step.inputs["model"]))
+    return _adopt(step, saved_models.read(step)[1].called())
 
 
 def adopt_keras(step: Step) -> Dict[str, Any]:
     """As `adopt`, for the inputs of a Keras model, which is loaded to see them."""
-    return _adopt(step, keras_models.describe(keras_models.load(step)))
+    return _adopt(step, _keras_signature(step))
+
+
+def _keras_signature(step: Step) -> Signature:
+    return keras_models.describe(keras_models.load(step.inputs["model"], step.scratch))
 
 
 def _adopt(step: Step, signature: Signature) -> Dict[str, Any]:

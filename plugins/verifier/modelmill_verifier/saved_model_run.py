@@ -8,7 +8,7 @@ the variables and runs the initialiser, whichever of the ways to name it the mod
 from pathlib import Path
 from typing import Any, Dict
 
-from modelmill_worker import Step, StepError
+from modelmill_worker import Step, StepError, installed_tensorflow
 from modelmill_worker.saved_model import SavedModel
 from modelmill_worker.signature import Signature
 
@@ -17,18 +17,17 @@ from modelmill_verifier.run_results import Arrays, RunResult, first_line, run_on
 
 
 def run_saved_model(step: Step) -> Dict[str, Any]:
-    """Run the signature that the inspector tells of: the default one, else the only one."""
+    """Run the signature that is asked for, else the default one, else the only one."""
     import tensorflow as tf
 
-    path = saved_models.find(step.inputs["model"])
     # Read after TensorFlow's import, so that the message is TensorFlow's own.
-    model, signature = saved_models.read(path)
+    path, model = saved_models.read(step)
 
     def run(described: Signature, inputs: Arrays) -> RunResult:
         outputs = _compute(path.parent, model, described, inputs)
         return RunResult(outputs, facts={"tensorflow": tf.__version__, "signature": model.signature_key})
 
-    return run_on_inputs(step, signature, run)
+    return run_on_inputs(step, model.called(), run)
 
 
 def _compute(folder: Path, model: SavedModel, signature: Signature, inputs: Arrays) -> Arrays:
@@ -45,7 +44,7 @@ def _load(session: Any, folder: Path, model: SavedModel) -> None:
     import tensorflow as tf
 
     try:
-        sessions.v1().saved_model.loader.load(session, list(model.tags), str(folder))
+        installed_tensorflow.v1().saved_model.loader.load(session, list(model.tags), str(folder))
     except (ValueError, TypeError, KeyError, tf.errors.NotFoundError) as error:
         if _is_of_the_variables(error):
             raise _unreadable_variables(error) from error

@@ -4,17 +4,10 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 import numpy as np
-from modelmill_worker import StepError
+from modelmill_worker import StepError, installed_tensorflow
 from modelmill_worker.errors import TOOL
 
 from modelmill_verifier.run_results import first_line, run_failed
-
-
-def v1() -> Any:
-    """TensorFlow 1's names: before 1.13 TensorFlow itself has them, and nothing else does."""
-    import tensorflow as tf
-
-    return tf.compat.v1 if hasattr(tf.compat, "v1") else tf
 
 
 @contextmanager
@@ -25,7 +18,7 @@ def open_session(graph: Any) -> Iterator[Any]:
     """
     import tensorflow as tf
 
-    names = v1()
+    names = installed_tensorflow.v1()
     config = names.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=1, allow_soft_placement=True
     )

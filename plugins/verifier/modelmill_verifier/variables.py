@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import numpy as np
-from modelmill_worker import StepError, graph_def
-
-from modelmill_verifier import sessions
+from modelmill_worker import StepError, graph_def, installed_tensorflow
 
 _REFERENCES = ("Variable", "VariableV2")
 _RESOURCE = "VarHandleOp"
@@ -82,7 +80,7 @@ def _is_variable(node: Any) -> bool:
 
 def _open(checkpoint: str) -> Any:
     with _refusing_damage():
-        return sessions.v1().train.NewCheckpointReader(checkpoint)
+        return installed_tensorflow.v1().train.NewCheckpointReader(checkpoint)
 
 
 def _read(reader: Any, key: str) -> np.ndarray:

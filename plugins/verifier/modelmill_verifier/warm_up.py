@@ -3,8 +3,6 @@
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.tensorflow_threads import use_one_thread
 
-from modelmill_verifier import sessions
-
 
 def warm_up() -> None:
     """Run one addition, where the environment has TensorFlow."""
@@ -13,7 +11,7 @@ def warm_up() -> None:
     import tensorflow as tf
 
     use_one_thread()
-    v1 = sessions.v1()
+    v1 = installed_tensorflow.v1()
     with tf.Graph().as_default() as graph:
         number = v1.placeholder(tf.float32, [1], name="number")
         total = tf.add(number, 1.0)

@@ -16,8 +16,7 @@ from modelmill.fleet.installation import Environments
 from modelmill.settings import Settings
 from modelmill.values import Availability
 from modelmill_inspector._recognition import recognise_source
-from modelmill_inspector._saved_model import read_graph
-from modelmill_worker import graph_def, op_versions
+from modelmill_worker import graph_def, op_versions, saved_model
 from modelmill_worker.dataflow import prune
 from modelmill_worker.plugin_api import Tree
 from pytest_elsewhere import cache_folder, corpus_folder
@@ -118,7 +117,7 @@ def models() -> dict[str, Model]:
 def model(path: Path) -> Model:
     if path.is_dir():
         files = sorted(found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file())
-        graph, _ = read_graph(path / "saved_model.pb")
+        graph = saved_model.read(path / "saved_model.pb").graph
         facts = recognise_source(Tree("source", path, tuple(files))).facts
     else:
         graph = graph_def.read(path)

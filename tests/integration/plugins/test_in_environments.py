@@ -24,9 +24,6 @@ NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
 NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
 #: From 1.14 on, without 2.1 to 2.3.
 NEEDS_NEWER_INTERPRETER = "tests/unit/verifier/test_tflite_run.py"
-NEEDS_MLIR = (
-    "tests/unit/tflite_quantizer/test_conversion_with_tensorflow.py::test_tensorflow_operations_are_kept_where_allowed"
-)
 
 
 @dataclass(frozen=True)
@@ -40,13 +37,15 @@ class Selection:
 TENSORFLOW = ("tests/unit/freezer", "tests/unit/tflite_quantizer", "tests/unit/verifier")
 #: Steps that need nothing of an environment may be run by any; the oldest Python is where they could fail.
 ANYWHERE = ("tests/unit/inspector", "tests/unit/rewriter", "tests/unit/worker_graph_def")
+QUANTIZER = ("tests/unit/tflite_quantizer",)
 VERIFIER = ("tests/unit/verifier",)
 NOT_IN_OLDEST = (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5, NEEDS_NEWER_INTERPRETER)
 SELECTIONS = {
     "tf-1.5": Selection(VERIFIER, (*NOT_IN_OLDEST, NEEDS_INTERPRETER)),
     "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
-    "tf-1.14": Selection(VERIFIER, (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5)),
-    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_MLIR, NEEDS_TENSORFLOW_2)),
+    "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
+    "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
+    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
     "tf-2.15": Selection(TENSORFLOW, (NEEDS_NODE,)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),

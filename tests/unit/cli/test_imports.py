@@ -9,7 +9,7 @@ import modelmill
 import pytest
 
 PACKAGE = Path(modelmill.__file__).parent
-SHARED = {"errors", "settings", "values", "wire"}
+SHARED = {"errors", "settings", "values", "version_order", "wire"}
 ALLOWED = {
     "client": {"client"} | SHARED,
     "cli": {"cli", "client"} | SHARED,

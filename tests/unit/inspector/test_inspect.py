@@ -116,6 +116,37 @@ def test_takes_inputs_and_outputs_of_a_saved_model_from_its_signature(inspect, c
     assert facts["operations"]["Conv2D"] > 0
 
 
+SAVED_MODEL_IN_TEXT = """
+saved_model_schema_version: 1
+meta_graphs {
+  meta_info_def { tags: "serve" }
+  graph_def {
+    node { name: "x" op: "Placeholder" attr { key: "dtype" value { type: DT_FLOAT } } }
+    node { name: "y" op: "Relu" input: "x" attr { key: "T" value { type: DT_FLOAT } } }
+  }
+  signature_def {
+    key: "only"
+    value {
+      inputs { key: "in" value { name: "x:0" dtype: DT_FLOAT tensor_shape { dim { size: 3 } } } }
+      outputs { key: "out" value { name: "y:0" dtype: DT_FLOAT tensor_shape { dim { size: 3 } } } }
+    }
+  }
+}
+"""
+
+
+def test_describes_a_saved_model_in_text_form(inspect, tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pbtxt").write_text(SAVED_MODEL_IN_TEXT)
+
+    facts = inspect(tmp_path / "saved")
+
+    assert facts["kind"] == "tf.saved_model"
+    assert [(one["name"], one["shape"]) for one in facts["inputs"] + facts["outputs"]] == [("in", [3]), ("out", [3])]
+    assert facts["operations"] == {"Placeholder": 1, "Relu": 1}
+    assert "1.5" in facts["tensorflow"]["readable"]
+
+
 def test_recognises_a_frozen_graph_by_its_signature(inspect, folder_of):
     folder = folder_of(PNET + "/frozen.pb")
     image = Tensor("image", "pnet/input:0", "float32", (-1, -1, -1, 3))

@@ -164,7 +164,7 @@ WIDE_QUANTIZER = plugin(
         Role.CONVERT,
         {"model": "tf.saved_model"},
         "tflite",
-        options_schema=options(quantization="float", input_shapes={}),
+        options_schema=options(quantization="float", input_shapes={}, signature_key=""),
         requires=_ANY_TENSORFLOW,
         prefers="~=2.15.0",
     ),
@@ -177,7 +177,15 @@ WIDE_QUANTIZER = plugin(
         requires=("tensorflow>=1.9,<2.22",),
         prefers="~=2.15.0",
     ),
-    targets=(Target("tflite", "tflite", "", "tflite-quantizer", options(quantization="float", input_shapes={})),),
+    targets=(
+        Target(
+            "tflite",
+            "tflite",
+            "",
+            "tflite-quantizer",
+            options(quantization="float", input_shapes={}, signature_key=""),
+        ),
+    ),
 )
 _SAMPLE_OPTIONS = options(seed=0, input_shapes={})
 WIDE_VERIFIER = plugin(
@@ -197,6 +205,7 @@ WIDE_VERIFIER = plugin(
             Role.RUN,
             {"model": kind, "inputs": "dataset"},
             "dataset",
+            options_schema=options(signature_key="") if kind == "tf.saved_model" else NO_OPTIONS,
             requires=("tensorflow>=1.5",),
             preference=Preference.WRITER,
         )
@@ -208,7 +217,9 @@ WIDE_VERIFIER = plugin(
             Role.SAMPLE,
             {"model": kind},
             "dataset",
-            options_schema=_SAMPLE_OPTIONS,
+            options_schema=options(seed=0, input_shapes={}, signature_key="")
+            if kind == "tf.saved_model"
+            else _SAMPLE_OPTIONS,
             requires=("tensorflow>=1.5",) if kind.startswith("keras") else (),
             preference=Preference.WRITER,
         )

@@ -15,7 +15,7 @@ from modelmill.planning import (
     plan_conversion,
 )
 from modelmill.planning.versions import parse_wish
-from modelmill.values import Artifact, Availability, File
+from modelmill.values import Artifact, Availability, File, Plugin
 
 SOURCE = Artifact("", (File("model.ckpt.index", "a" * 64, 10),))
 LEAKY = "the operation LeakyRelu, at prelu/x and 3 more, is known from 1.13 on"
@@ -34,11 +34,15 @@ CHECKPOINT = {
 
 
 def plan(
-    *targets: TargetRequest, facts: dict = CHECKPOINT, environments: tuple = farm.ALL_ENVIRONMENTS, **more: object
+    *targets: TargetRequest,
+    facts: dict = CHECKPOINT,
+    environments: tuple = farm.ALL_ENVIRONMENTS,
+    plugins: tuple = farm.WIDE_PLUGINS,
+    **more: object,
 ) -> Plan:
     spec = ConversionSpec(SOURCE, targets, **more)
-    check_specification(spec, farm.WIDE_PLUGINS)
-    return plan_conversion(spec, facts, farm.WIDE_PLUGINS, environments)
+    check_specification(spec, plugins)
+    return plan_conversion(spec, facts, plugins, environments)
 
 
 def tflite(tensorflow: str = "", **more: object) -> TargetRequest:
@@ -292,6 +296,26 @@ def test_takes_the_direct_way_and_inputs_that_the_source_itself_wants(kind: str)
     assert made["sample"].edge == f"sample-{kind}"
     assert made["reference"].edge == f"run-{kind}"
     assert not any(step.edge in ("freeze", "rewrite") for step in made.values())
+
+
+def test_checks_the_signature_that_is_converted() -> None:
+    made = plan(tflite(options={"signature_key": "other"}), facts={"kind": "tf.saved_model", "producer": 0})
+    used = {step.edge: step.options.get("signature_key") for step in made.steps}
+    checked = ("convert-saved-model", "sample-tf.saved_model", "run-tf.saved_model")
+    assert [used[edge] for edge in checked] == ["other"] * 3
+
+
+def test_does_not_compare_with_another_signature() -> None:
+    facts = {"kind": "tf.saved_model", "producer": 0}
+    plugins = tuple(without_options(plugin, "run-tf.saved_model") for plugin in farm.WIDE_PLUGINS)
+    made = plan(tflite(options={"signature_key": "other"}), facts=facts, plugins=plugins)
+    assert "does not know the option signature_key" in made.deliveries[0].unverified
+    assert plan(tflite(), facts=facts, plugins=plugins).deliveries[0].unverified == ""
+
+
+def without_options(plugin: Plugin, name: str) -> Plugin:
+    edges = (replace(edge, options_schema=farm.NO_OPTIONS) if edge.name == name else edge for edge in plugin.edges)
+    return replace(plugin, edges=tuple(edges))
 
 
 def test_verifies_with_the_shapes_that_the_target_is_made_for() -> None:

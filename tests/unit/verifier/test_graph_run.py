@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from modelmill_verifier import datasets, sessions
+from modelmill_verifier import datasets
 from modelmill_verifier.datasets import Dataset
-from modelmill_worker import StepError, graph_def, op_versions
+from modelmill_worker import StepError, graph_def, installed_tensorflow, op_versions
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
 tf = pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
-v1 = sessions.v1()
+v1 = installed_tensorflow.v1()
 
 SIGNATURE = Signature(
     (Tensor("x", "x:0", "float32", (-1, 3)), Tensor("n", "n:0", "int64", (-1,))),

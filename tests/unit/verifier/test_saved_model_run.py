@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from modelmill_verifier import datasets, sessions
-from modelmill_worker import StepError
+from modelmill_verifier import datasets
+from modelmill_worker import StepError, installed_tensorflow
 
 tf = pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
-v1 = sessions.v1()
+v1 = installed_tensorflow.v1()
 
 X = np.float32([[1, 2, 3], [4, 5, 6]])
 WORDS = ["cat", "horse", "parrot"]
@@ -65,11 +65,33 @@ def test_runs_a_saved_model_of_tensorflow_1_with_its_variables_and_tables(run, t
     assert facts["tensorflow"] == tf.__version__
 
 
-@pytest.mark.parametrize(("keys", "told"), [([], "no signature"), (["one", "other"], "one, other")])
+def test_runs_the_signature_that_is_asked_for(run_edge, tmp_path):
+    folder = tmp_path / "model"
+    with tf.Graph().as_default(), v1.Session() as session:
+        info = v1.saved_model.utils.build_tensor_info
+        signatures = {}
+        for key, factor in (("serving_default", 2.0), ("other", 3.0)):
+            x = v1.placeholder(tf.float32, [None, len(key)], name="x_" + key)
+            signatures[key] = v1.saved_model.signature_def_utils.build_signature_def(
+                {"value": info(x)}, {"product": info(x * factor)}
+            )
+        builder = v1.saved_model.builder.SavedModelBuilder(str(folder))
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=signatures)
+        builder.save()
+    part = {"signature_key": "other", "tags": ["serve"]}
+    _, inputs = run_edge("sample-saved-model", {"model": folder}, part)
+    facts, output = run_edge("run-saved-model", {"model": folder, "inputs": inputs}, part)
+    given = datasets.read(inputs).arrays["value"]
+    assert given.shape == (1, len("other"))
+    assert datasets.read(output).arrays["product"].tolist() == (given * np.float32(3)).tolist()
+    assert facts["signature"] == "other"
+
+
+@pytest.mark.parametrize(("keys", "told"), [([], "none at all"), (["one", "other"], "one, other")])
 def test_a_model_without_a_signature_to_choose_says_so(run, tmp_path, keys, told):
     with pytest.raises(StepError) as caught:
         run(save(tmp_path / "model", *keys), {"value": X})
-    assert caught.value.reason == "SIGNATURE_MISSING"
+    assert caught.value.reason == "SIGNATURE_NOT_FOUND"
     assert told in caught.value.message
 
 

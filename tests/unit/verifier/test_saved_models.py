@@ -1,9 +1,10 @@
-"""Sampling for SavedModels, which needs no TensorFlow."""
+"""Reading SavedModels and sampling inputs for them, which needs no TensorFlow."""
 
 import importlib
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from modelmill_verifier import datasets
 from modelmill_worker import StepError, graph_def, saved_model
 from modelmill_worker.signature import Signature, Tensor
@@ -77,12 +78,53 @@ def test_of_several_graphs_takes_the_one_to_be_served(tmp_path, tags, chosen):
 
 @pytest.mark.parametrize(
     ("keys", "chosen"),
-    [(["only"], "only"), (["only", "__saved_model_init_op"], "only"), (["a", "b"], None), ([], None)],
+    [(["only"], "only"), (["only", "__saved_model_init_op"], "only"), (["a", "b"], ""), ([], "")],
 )
 def test_chooses_the_only_signature_and_none_of_several(tmp_path, keys, chosen):
     model = saved_model.read(saved(tmp_path / "model", keys) / "saved_model.pb")
     assert model.signature_key == chosen
-    assert (model.signature is None) is (chosen is None)
+    assert (model.signature is None) is (chosen == "")
+
+
+def test_takes_the_signature_and_the_tags_that_are_asked_for(tmp_path):
+    path = saved(tmp_path / "model", ["a", "serving_default"], ("serve",), ("gpu", "serve")) / "saved_model.pb"
+    model = saved_model.read(path, "a", ["serve", "gpu"])
+    assert (model.signature_key, model.tags) == ("a", ("gpu", "serve"))
+
+
+def test_tags_that_are_not_there_are_refused_with_those_that_are(tmp_path):
+    with pytest.raises(StepError) as caught:
+        saved_model.read(saved(tmp_path / "model", ["a"], ("serve",)) / "saved_model.pb", tags=["gpu"])
+    assert (caught.value.reason, caught.value.details["known"]) == ("TAGS_NOT_FOUND", [["serve"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("saved_model.pb", b"\x08\x01\x12\x7f\x00"),
+        ("saved_model.pb", b"\x08\x01"),
+        ("saved_model.pbtxt", b"saved_model_schema_version: 1\nmeta_graphs {"),
+    ],
+)
+def test_a_damaged_file_is_told(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StepError) as caught:
+        saved_model.read(tmp_path / name)
+    assert caught.value.reason == "GRAPH_DEF_DAMAGED"
+
+
+@pytest.mark.parametrize(("key", "tags"), [("", []), ("b", ["train"])])
+def test_text_is_read_as_the_binary_form_is(tmp_path, key, tags):
+    message = new_meta_graph()
+    text = "saved_model_schema_version: 1\n"
+    for graph in (described(["serving_default"], ["serve"]), described(["a", "b"], ["train"])):
+        message.ParseFromString(graph)
+        text += f"meta_graphs {{\n{text_format.MessageToString(message)}}}\n"
+    (tmp_path / "saved_model.pbtxt").write_text(text, encoding="utf-8")
+    keys = ["a", "b"] if key else ["serving_default"]
+    same = saved(tmp_path / "model", keys, tags or ["serve"]) / "saved_model.pb"
+
+    assert saved_model.read(tmp_path / "saved_model.pbtxt", key, tags) == saved_model.read(same, key, tags)
 
 
 def test_samples_what_the_signature_wants(run_edge, tmp_path):
@@ -113,24 +155,15 @@ def test_adopts_given_inputs(run_edge, tmp_path):
     assert datasets.read(made).arrays["x"].shape == (4, 3)
 
 
-@pytest.mark.parametrize(
-    ("files", "reason"),
-    [
-        ({}, "SAVED_MODEL_MISSING"),
-        ({"saved_model.pbtxt": b"saved_model_schema_version: 1\n"}, "SAVED_MODEL_IN_TEXT"),
-    ],
-)
-def test_says_what_is_missing(run_edge, tmp_path, files, reason):
+def test_says_what_is_missing(run_edge, tmp_path):
     (tmp_path / "model").mkdir()
-    for name, content in files.items():
-        (tmp_path / "model" / name).write_bytes(content)
     with pytest.raises(StepError) as caught:
         run_edge("sample-saved-model", {"model": tmp_path / "model"})
-    assert caught.value.reason == reason
+    assert caught.value.reason == "SAVED_MODEL_MISSING"
 
 
 def test_several_signatures_are_named(run_edge, tmp_path):
     with pytest.raises(StepError) as caught:
         run_edge("sample-saved-model", {"model": saved(tmp_path / "model", ["a", "b"])})
-    assert caught.value.reason == "SIGNATURE_MISSING"
-    assert caught.value.details["signatures"] == ["a", "b"]
+    assert caught.value.reason == "SIGNATURE_NOT_FOUND"
+    assert caught.value.details["known"] == ["a", "b"]

@@ -303,12 +303,12 @@ def work_of(conversion: Conversion) -> int:
 
 
 def most_at_once(steps: list[conversion_pb2.Step]) -> int:
-    """How many steps ran at the same time at most, by when they say that they began and ended."""
-    changes = sorted(
-        change
-        for step in steps
-        for change in ((step.start_time.ToNanoseconds(), 1), (step.end_time.ToNanoseconds(), -1))
-    )
+    """How many steps ran at the same time at most, by when they began and how long their processes ran.
+
+    When a step ended is told after its result was kept, and its slot has long been another's by then.
+    """
+    begun = [(step.start_time.ToNanoseconds(), step.run_time.ToNanoseconds()) for step in steps]
+    changes = sorted(change for start, time_run in begun for change in ((start, 1), (start + time_run, -1)))
     running = most = 0
     for _, change in changes:
         running += change

@@ -166,6 +166,7 @@ class Environment:
     unavailable_reason: one sentence, empty unless UNAVAILABLE.
     disk_size: bytes; 0 where not installed.
     path: where it is installed; empty where it is not.
+    without_python: its Python is not on this machine and has to be fetched first.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Environment:
     unavailable_reason: str = ""
     disk_size: int = 0
     path: str = ""
+    without_python: bool = False
 
     @property
     def tensorflow(self) -> str | None:

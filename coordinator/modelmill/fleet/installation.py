@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,9 @@ class Environments:
             return _environment(definition, Availability.UNAVAILABLE, reason=finding.reason)
         if missing := self._missing_node(definition) or self._failed_lately(name):
             return _environment(definition, Availability.UNAVAILABLE, reason=missing)
-        return _environment(definition, Availability.INSTALLABLE)
+        return replace(
+            _environment(definition, Availability.INSTALLABLE), without_python=isinstance(finding, Fetchable)
+        )
 
     def disk_size(self) -> int:
         """Bytes on disk of what is installed: a file that several environments share counts once.

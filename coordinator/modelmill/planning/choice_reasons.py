@@ -33,7 +33,8 @@ def _reason_of_version(
     if preference is Preference.MAKER and need.maker:
         return _reason_of_maker(need, chosen, everything)
     if preference is Preference.WRITER:
-        return _reason_of_writer(need, chosen, version)
+        here = "whose Python is on this machine" if _some_lack_python(ranked) else "here"
+        return _reason_of_writer(need, chosen, version, here)
     return f"TensorFlow {version} {_reason_of_newest(need, version, _span(ranked))}"
 
 
@@ -75,34 +76,39 @@ def _reason_of_maker(need: Need, chosen: Environment, everything: Sequence[Envir
     return f"TensorFlow {chosen.tensorflow} is {nearest} {maker.tensorflow}, which made the model and cannot run it"
 
 
-def _reason_of_writer(need: Need, chosen: Environment, version: str) -> str:
+def _some_lack_python(ranked: Sequence[Environment]) -> bool:
+    return any(environment.without_python for environment in ranked)
+
+
+def _reason_of_writer(need: Need, chosen: Environment, version: str, here: str) -> str:
+    """Where an environment is best that fits the model's writer; `here`: those that it is the best of."""
     if need.reads and need.reads.writer:
-        return _reason_of_release(version, need.reads.writer)
+        return _reason_of_release(version, need.reads.writer, here)
     if need.producer:
-        return _reason_of_producer(version, chosen.graph_def_producer or 0, need.producer)
+        return _reason_of_producer(version, chosen.graph_def_producer or 0, need.producer, here)
     newest = " is the newest that can read the model" if need.reads and need.reads.readable else ""
     return f"TensorFlow {version}{newest}; the model does not say which version wrote it"
 
 
-def _reason_of_release(version: str, writer: str) -> str:
+def _reason_of_release(version: str, writer: str, here: str) -> str:
     """Where the model says which release wrote it."""
     if release(version)[:2] == release(writer)[:2]:
         return f"TensorFlow {version} is of the version that wrote the model ({writer})"
     if release(version) < release(writer):
-        return f"no TensorFlow that can is as new as the one that wrote the model ({writer}); {version} is the nearest"
-    return f"TensorFlow {version} is the oldest that can and is not older than the one that wrote the model ({writer})"
+        return f"no TensorFlow {here} is as new as the one that wrote the model ({writer}); {version} is the nearest"
+    return f"TensorFlow {version} is the oldest {here} that can and is not older than the one that wrote it ({writer})"
 
 
-def _reason_of_producer(version: str, own: int, wrote: int) -> str:
+def _reason_of_producer(version: str, own: int, wrote: int, here: str) -> str:
     """Where the model says which version of GraphDef it has."""
     if own < wrote:
         return (
-            f"no TensorFlow here is as new as the one that wrote the model (GraphDef producer {wrote}); "
+            f"no TensorFlow {here} is as new as the one that wrote the model (GraphDef producer {wrote}); "
             f"{version} (producer {own}) is the nearest"
         )
     if own == wrote:
         return f"TensorFlow {version} writes GraphDefs of the version that the model has (producer {own})"
     return (
-        f"TensorFlow {version} (GraphDef producer {own}) is the oldest here that is not older "
+        f"TensorFlow {version} (GraphDef producer {own}) is the oldest {here} that is not older "
         f"than the one that wrote the model (producer {wrote})"
     )

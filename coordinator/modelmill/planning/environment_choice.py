@@ -88,14 +88,21 @@ def _order(need: Need, environment: Environment, version: str, maker: Environmen
         made_with = maker.tensorflow if maker else None
         return _not_older(release(version), release(made_with)) if made_with else newest
     if need.edge.preference is Preference.WRITER:
-        writer = need.reads.writer if need.reads else ""
-        if writer:
-            return _not_older(release(version), release(minor(writer)))
-        if not need.producer and need.reads and need.reads.readable:
-            return newest
-        own = environment.graph_def_producer or 0
-        return own < need.producer, abs(own - need.producer), newest
+        # Several versions do here. One whose Python must be fetched comes last: not every machine can fetch it.
+        return environment.without_python, _near_writer(need, environment, version, newest)
     return not is_preferred(need, version), newest
+
+
+def _near_writer(
+    need: Need, environment: Environment, version: str, newest: tuple[int, int, int]
+) -> tuple[object, ...]:
+    writer = need.reads.writer if need.reads else ""
+    if writer:
+        return _not_older(release(version), release(minor(writer)))
+    if not need.producer and need.reads and need.reads.readable:
+        return newest
+    own = environment.graph_def_producer or 0
+    return own < need.producer, abs(own - need.producer), newest
 
 
 def _not_older(version: tuple[int, int, int], than: tuple[int, int, int]) -> tuple[object, ...]:

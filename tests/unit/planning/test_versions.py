@@ -101,6 +101,22 @@ def test_runs_a_result_where_it_was_made_or_in_the_next_version_that_can() -> No
     assert "oldest that is not older than 1.5.0, which made the model" in oldest["run.tflite"].reason
 
 
+def without_python(*names: str) -> tuple:
+    return tuple(replace(item, without_python=item.name in names) for item in farm.ALL_ENVIRONMENTS)
+
+
+def test_freezes_with_a_version_whose_python_is_here_rather_than_one_whose_python_must_be_fetched() -> None:
+    made = plan(tflite(), environments=without_python("tf-1.15", "tf-2.4"))
+    assert made.step("freeze").environment == "tf-2.14"
+    assert "oldest whose Python is on this machine that is not older" in made.step("freeze").reason
+
+
+def test_fetches_a_python_for_the_converter_that_is_preferred_or_asked_for() -> None:
+    environments = without_python("tf-2.4", "tf-2.15")
+    assert converts_in(plan(tflite(), environments=environments)) == "2.15.1"
+    assert converts_in(plan(tflite("2.4"), environments=environments)) == "2.4.4"
+
+
 # What was asked for
 
 

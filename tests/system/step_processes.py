@@ -11,10 +11,14 @@ def zygote_of(coordinator: CoordinatorProcess, environment: str) -> psutil.Proce
 
 
 def step_process(coordinator: CoordinatorProcess, environment: str) -> psutil.Process:
-    """The one step process that runs, or is about to run, in an environment."""
+    """The one step process that runs, or is about to run, in an environment.
+
+    A spare that was not warm when the step came is older than the step's process and waits beside it; while a step
+    runs, no other is made.
+    """
     found = wait_for(lambda: zygote_of(coordinator, environment).children(), "a step process")
     assert isinstance(found, list)
-    (process,) = found
+    process = max(found, key=lambda child: child.create_time())
     return process
 
 

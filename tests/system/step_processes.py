@@ -18,8 +18,7 @@ def step_process(coordinator: CoordinatorProcess, environment: str) -> psutil.Pr
     """
     found = wait_for(lambda: zygote_of(coordinator, environment).children(), "a step process")
     assert isinstance(found, list)
-    process = max(found, key=lambda child: child.create_time())
-    return process
+    return max(found, key=lambda child: child.create_time())
 
 
 def gone(process: psutil.Process) -> bool:

@@ -116,16 +116,28 @@ class _HashingWriter:
             self._batch = []
             return
         await self._hand_over()
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            self._writing.result()
+        await self._written()
 
     async def _hand_over(self) -> None:
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            self._writing.result()
+        await self._written()
         batch, self._batch = self._batch, []
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, batch))
+
+    async def _written(self) -> None:
+        """Returns when the thread has written its batch, and raises what it met.
+
+        A cancellation is passed on only then: the caller closes the file, which must not happen under the thread.
+        """
+        writing, cancelled = self._writing, None
+        while writing is not None and not writing.done():
+            try:
+                await asyncio.wait([writing])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if writing is not None and (failed := writing.exception()) is not None and cancelled is None:
+            raise failed
+        if cancelled is not None:
+            raise cancelled
 
     def _write(self, batch: list[bytes]) -> None:
         for data in batch:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
 
+from modelmill_inspector._options import InspectOptions
 from modelmill_inspector._recognition import recognise_source
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 inputs=(("source", "*"),),
                 output="report.inspection",
                 run=inspect,
+                options=InspectOptions,
             ),
         ),
         preload=_preload,
@@ -49,7 +51,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
 
 def inspect(step: Step) -> Dict[str, Any]:
     """Recognise the source and write what is known of it as report.json; the facts are the same."""
-    recognised = recognise_source(step.inputs["source"])
+    recognised = recognise_source(step.inputs["source"], step.options)
     facts = dict(_UNTOLD, **recognised.facts)
     facts["kind"] = recognised.kind
     facts["notes"] = list(recognised.notes)

@@ -11,6 +11,7 @@ from modelmill_worker.source_files import SourceFile, of_formats
 
 from modelmill_inspector import _keras_file, _keras_versions, _saved_model, _tensorflow_versions, _tfjs_model
 from modelmill_inspector._graph_facts import describe_graph, find_endpoints, needs_checkpoint
+from modelmill_inspector._options import InspectOptions
 
 #: Formats of which one file is a whole model, and the kind of artifact that it is.
 _SINGLE_FILES = {
@@ -20,6 +21,7 @@ _SINGLE_FILES = {
     FileFormat.TFJS_GRAPH_MODEL: "tfjs.graph_model",
     FileFormat.TFJS_LAYERS_MODEL: "tfjs.layers_model",
 }
+_DEFAULTS = InspectOptions()
 #: How many file names an error lists.
 _LISTED = 8
 #: How many inputs or outputs a description names.
@@ -35,7 +37,7 @@ class Recognised:
     notes: Sequence[str] = ()
 
 
-def recognise_source(tree: Tree) -> Recognised:
+def recognise_source(tree: Tree, options: InspectOptions = _DEFAULTS) -> Recognised:
     """The model that lies in the tree, as its files' content tells.
 
     Raises StepError NO_MODEL_FOUND, AMBIGUOUS_SOURCE, EMPTY_FILE, CHECKPOINT_INCOMPLETE, CHECKPOINT_MISSING,
@@ -52,7 +54,7 @@ def recognise_source(tree: Tree) -> Recognised:
     graphs = of_formats(others, *GRAPH_FORMATS, FileFormat.GRAPH_DEF_TRUNCATED)
     _refuse_several(saved_models, singles, others)
     if saved_models:
-        return _recognise_saved_model(tree, saved_models[0])
+        return _recognise_saved_model(tree, saved_models[0], options)
     if singles:
         return _recognise_single(tree, singles[0])
     if source_files.has_checkpoint(others):
@@ -149,11 +151,11 @@ def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
     return Recognised("tf.graph_def", facts)
 
 
-def _recognise_saved_model(tree: Tree, file: SourceFile) -> Recognised:
+def _recognise_saved_model(tree: Tree, file: SourceFile, options: InspectOptions) -> Recognised:
     folder = file.name[: -len(file.path.name)]
     inside = [name[len(folder) :] for name in tree.files if name.startswith(folder)]
     _saved_model.check_variables(file.path.parent, inside)
-    model = saved_model.read(file.path)
+    model = saved_model.read(file.path, options.signature_key, options.tags)
     versions = _tensorflow_versions.of_saved_model(model)
     facts = describe_graph(model.graph, model.signature or find_endpoints(model.graph), tensorflow=versions)
     return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))

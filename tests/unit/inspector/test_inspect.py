@@ -5,6 +5,7 @@ from pathlib import Path
 
 import modelmill_inspector
 import pytest
+from modelmill_inspector._options import InspectOptions
 from modelmill_worker.errors import StepError
 from modelmill_worker.plugin_api import Role, Step, Tree
 from modelmill_worker.signature import Signature, Tensor
@@ -35,7 +36,7 @@ def inspect(tmp_path):
             tree = Tree("source", source.parent, (source.name,))
         output = tmp_path / "output"
         output.mkdir()
-        step = Step({"source": tree}, None, output, tmp_path)
+        step = Step({"source": tree}, InspectOptions(), output, tmp_path)
         facts = modelmill_inspector.inspect(step)
         assert json.loads((output / "report.json").read_text()) == facts
         assert [path.name for path in output.iterdir()] == ["report.json"]

@@ -27,6 +27,9 @@ class FreezeOptions:
     input_shapes: Dict[str, Tuple[int, ...]] = option(  # noqa: RUF009 - option() makes a default_factory of the dict
         {}, "Shapes for placeholders, by name; -1 leaves a dimension open."
     )
+    inline_functions: bool = option(
+        True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
+    )
 
 
 def freeze(step: Step) -> Dict[str, Any]:

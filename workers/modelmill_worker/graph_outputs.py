@@ -72,6 +72,11 @@ _TYPE_ATTRIBUTES = ("DstT", "output_type", "out_type", "Tparams", "dtype", "T", 
 
 def find_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
     """The tensors that the model was most likely made to compute, best first; empty where none can be told."""
+    return tuple(tensor for tensor, _ in ranked_outputs(graph))
+
+
+def ranked_outputs(graph: GraphDef) -> List[Tuple[Tensor, str]]:
+    """As `find_outputs`, each with the reason for its rank in a few words."""
     flow = Dataflow(graph)
     aside = _bookkeeping(flow)
     sources = [node.name for node in graph.node if _SOURCES.fullmatch(node.op) and not is_setting(node)]
@@ -80,7 +85,7 @@ def find_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
     ends = [name for name in flow.nodes if name in live and not any(user in live for user in flow.consumers[name])]
     ends = _leave_out_loose_ends(flow, ends)
     ends.sort(key=lambda name: -_promise(flow, name))
-    return tuple(tensor for name in ends for tensor in output_tensors(flow.nodes[name]))
+    return [(tensor, _reason(flow, name)) for name in ends for tensor in output_tensors(flow.nodes[name])]
 
 
 def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
@@ -88,6 +93,11 @@ def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
 
     Settings (see `is_setting`) are no inputs.
     """
+    return tuple(tensor for tensor, _ in ranked_inputs(graph, outputs))
+
+
+def ranked_inputs(graph: GraphDef, outputs: Iterable[str]) -> List[Tuple[Tensor, str]]:
+    """As `find_inputs`, each with the reason for its rank in a few words."""
     flow = Dataflow(graph)
     needed = flow.ancestors(outputs)
     found = [
@@ -95,7 +105,8 @@ def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
         for node in graph.node
         if node.name in needed and node.op in FED and not is_setting(node)
     ]
-    return tuple(sorted(found, key=lambda tensor: tensor.shape == ()))
+    found.sort(key=lambda tensor: tensor.shape == ())
+    return [(tensor, "a scalar to feed" if tensor.shape == () else "a placeholder to feed") for tensor in found]
 
 
 def is_setting(node: NodeDef) -> bool:
@@ -213,11 +224,25 @@ _PYTHON_NAMES = ("truediv", "div", "clipbyvalue", "stack", "concat", "tensorarra
 
 def _promise(flow: Dataflow, name: str) -> int:
     """How much a node looks like what people want from a model: 3 at most."""
-    node = flow.nodes[name]
-    head = node
+    return 2 * (_head(flow, name).op in _HEADS) + bool(_HEAD_NAMES.search(name))
+
+
+def _head(flow: Dataflow, name: str) -> NodeDef:
+    """The node whose result an end passes on, perhaps in another shape or type."""
+    head = flow.nodes[name]
     while head.op in _PASSING_ON and flow.feeders[head.name]:
         head = flow.nodes[flow.feeders[head.name][0]]
-    return 2 * (head.op in _HEADS) + bool(_HEAD_NAMES.search(name))
+    return head
+
+
+def _reason(flow: Dataflow, name: str) -> str:
+    """Why an end of the data flow stands where it does."""
+    head = _head(flow, name)
+    named = _HEAD_NAMES.search(name)
+    reasons = ["a {} ends the data flow".format(head.op) if head.op in _HEADS else "the data flow ends here"]
+    if named:
+        reasons.append('its name says "{}"'.format(named.group(0).lower()))
+    return ", ".join(reasons)
 
 
 def _output_count(node: NodeDef) -> int:

@@ -95,6 +95,16 @@ def data_type_of(dtype: Any) -> DataType:
     return _BY_NAME[name]
 
 
+def data_type_named(name: str) -> DataType:
+    """The type that NumPy, or TensorFlow where NumPy has it not, calls so. Raises StepError DTYPE_UNKNOWN."""
+    if name not in _BY_NAME:
+        known = ", ".join(sorted(_BY_NAME))
+        raise StepError(
+            "DTYPE_UNKNOWN", "There is no data type {}. Known are: {}.".format(name, known), {"dtype": name}
+        )
+    return _BY_NAME[name]
+
+
 def decode(proto: Message) -> np.ndarray:
     """The value of a TensorProto; read-only where its bytes are used as they lie. bfloat16 comes as float32.
 

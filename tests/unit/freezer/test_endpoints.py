@@ -1,5 +1,6 @@
 import pytest
-from modelmill_freezer._endpoints import choose_endpoints, fix_input_shapes, nearest_names
+from modelmill_freezer._endpoints import choose_endpoints, fix_input_shapes
+from modelmill_freezer._nearest_names import nearest_names
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
 

@@ -96,8 +96,10 @@ def ranked_outputs(graph: GraphDef) -> List[Tuple[Tensor, str]]:
 
 
 def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
-    """The tensors to feed for these nodes, best first: placeholders, whole ones before scalars such as `is_training`, and
-    what an input pipeline hands over, which is to be cut off there.
+    """The tensors to feed for these nodes, best first.
+
+    First come placeholders, whole ones before scalars such as `is_training`, then what an input pipeline hands over,
+    which is to be cut off there.
 
     Settings (see `is_setting`) are no inputs.
     """
@@ -165,8 +167,8 @@ def _bookkeeping(flow: Dataflow) -> Set[str]:
 def _labels(flow: Dataflow, sources: List[str], aside: Set[str]) -> Set[str]:
     """What depends on training targets: on sources whose data meet no weights although the model is trained.
 
-    Of what a queue or an iterator hands over, each part is a source of its own; there, a graph without gradients, one that measures a
-    model, has targets too.
+    Of what a queue or an iterator hands over, each part is a source of its own; there, a graph without gradients, one
+    that measures a model, has targets too.
     """
     is_trained = any(_GRADIENT_SCOPE.search(name) for name in flow.nodes)
     reached = {}

@@ -18,6 +18,7 @@ SOURCES = re.compile(r".*Dequeue.*|.*Iterator.*GetNext.*|ReaderRead.*|ReadFile|P
 _DECODERS = re.compile(r"Decode.*|Parse(Single)?(Sequence)?Example.*")
 #: A file's image has no batch yet.
 _SINGLE = re.compile(r"Decode(AndCrop)?(Jpeg|Png|Image|Bmp|Gif)|DecodeRaw")
+_OF_ONE = re.compile(_SINGLE.pattern + r"|QueueDequeue(V2)?|ReaderRead(V2)?|ReadFile|ParseSingleExample")
 _RANDOM = re.compile(
     r"(Stateless)?Random(Uniform|UniformInt|StandardNormal|Normal|Gamma|Poisson|Shuffle|Crop)(V[0-9])?|Multinomial"
     r"|(Parameterized|Stateless)?TruncatedNormal(V2)?|(Stateless)?SampleDistortedBoundingBox(V2)?"
@@ -65,6 +66,12 @@ def find_pipeline_ends(graph: GraphDef, outputs: Iterable[str]) -> List[End]:
     )
     chosen = late if wants_late else early
     return [_end(flow, tensor, bool(wants_late)) for tensor in chosen]
+
+
+def is_batched(flow: Dataflow, tensor: str) -> bool:
+    """Whether a tensor's first dimension may be a batch's: no operation before it handles single examples."""
+    before = [flow.nodes[name].op for name in flow.ancestors([graph_def.node_name(tensor)])]
+    return not any(_OF_ONE.fullmatch(operation) for operation in before)
 
 
 def _end(flow: Dataflow, tensor: str, late: bool) -> End:

@@ -50,7 +50,10 @@ class ReferenceRun:
 
     def is_plain(self) -> bool:
         """Whether the source is run with its inputs and nothing else."""
-        return self == ReferenceRun()
+        return self == PLAIN_RUN
+
+
+PLAIN_RUN = ReferenceRun()
 
 
 def to_json(run: ReferenceRun) -> Dict[str, Any]:
@@ -65,6 +68,6 @@ def to_json(run: ReferenceRun) -> Dict[str, Any]:
 def from_json(data: Optional[Dict[str, Any]]) -> ReferenceRun:
     """The other way."""
     if not data:
-        return ReferenceRun()
+        return PLAIN_RUN
     stand_ins = tuple(StandIn(**item) for item in data["stand_ins"])
     return ReferenceRun(dict(data["inputs"]), stand_ins, int(data["batch"]), data["unlike"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from modelmill_worker import reference_run
-from modelmill_worker.reference_run import ReferenceRun
+from modelmill_worker.reference_run import PLAIN_RUN, ReferenceRun
 
 FILE_NAME = "signature.json"
 
@@ -47,7 +47,7 @@ class Signature:
     inputs: Tuple[Tensor, ...]
     outputs: Tuple[Tensor, ...]
     expected_error: float = 0.0
-    reference: ReferenceRun = ReferenceRun()
+    reference: ReferenceRun = PLAIN_RUN
 
     def costing(self, expected_error: float) -> "Signature":
         """This signature after a conversion that may cost that much."""

@@ -1,8 +1,8 @@
 """The type and shape of a tensor in a GraphDef, as far as the graph's own nodes tell; nothing is run or inferred.
 
-A node tells its type in an attribute, and its shape where the graph was written with shapes. Queues, iterators, parsers and decoders
-tell what they hand over. Where no node before the tensor tells, one behind it may: a reshape, or the weights
-that it is multiplied by.
+A node tells its type in an attribute, and its shape where the graph was written with shapes. Queues, iterators,
+parsers and decoders tell what they hand over. Where no node before the tensor tells, the weights that it
+is multiplied by may.
 """
 
 import re
@@ -79,16 +79,25 @@ def output_dtype(node: NodeDef, index: int) -> str:
         return "bool"
     if node.op in _FIXED_TYPES:
         return _FIXED_TYPES[node.op]
-    if node.op in ("TopK", "TopKV2") and index == 1:
+    if _gives_indices(node, index):
         return "int32"
-    if node.op.startswith("NonMaxSuppression") and index != 1:
-        return "int32"
-    if node.op in _PARSERS:
-        return _parsed_types(node)[index]
+    listed = _parsed_types(node) if node.op in _PARSERS else _listed_types(node)
+    return listed[index] if index < len(listed) else _dtype_by_attribute(node)
+
+
+def _gives_indices(node: NodeDef, index: int) -> bool:
+    is_ranking = node.op in ("TopK", "TopKV2") and index == 1
+    return is_ranking or (node.op.startswith("NonMaxSuppression") and index != 1)
+
+
+def _listed_types(node: NodeDef) -> List[str]:
     for attribute in _TYPE_LISTS:
-        listed = node.attr[attribute].list.type if attribute in node.attr else ()
-        if index < len(listed):
-            return tensors.data_type(listed[index]).name
+        if attribute in node.attr and node.attr[attribute].list.type:
+            return [tensors.data_type(number).name for number in node.attr[attribute].list.type]
+    return []
+
+
+def _dtype_by_attribute(node: NodeDef) -> str:
     for attribute in _TYPE_ATTRIBUTES:
         if attribute in node.attr and node.attr[attribute].WhichOneof("value") == "type":
             return tensors.data_type(node.attr[attribute].type).name

@@ -4,7 +4,7 @@ A graph that was built for inference goes through this unchanged.
 """
 
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Set, Tuple
 
 from modelmill_worker import graph_def
 from modelmill_worker.dataflow import Dataflow
@@ -42,7 +42,7 @@ def make_inference_graph(
     graph: GraphDef,
     outputs: Sequence[str] = (),
     inputs: Sequence[str] = (),
-    settings: Mapping[str, str] = {},  # noqa: B006 - it is only read
+    settings: Mapping[str, str] = {},
     fed: Sequence[str] = (),
 ) -> InferenceGraph:
     """Change a graph, in place, to what inference computes, and choose its inputs and outputs.
@@ -59,23 +59,23 @@ def make_inference_graph(
     stand_ins: List[StandIn] = []
     settled = Settings(graph)
     settled.settle(settings, {request.node for request in requests} | {graph_def.node_name(name) for name in fed})
-    changes = list(settled.changes)
-    changes += fold_conditions(graph)
-    changes += remove_checks(graph)
-    changes += remove_dropout(graph, stand_ins)
-    changes += use_moving_averages(graph, stand_ins)
+    made = fold_conditions(graph)
+    made += remove_checks(graph)
+    made += remove_dropout(graph, stand_ins)
+    made += use_moving_averages(graph, stand_ins)
     chosen = _still_there(graph, wanted, is_named=bool(outputs))
     nodes = [graph_def.node_name(tensor.tensor) for tensor in chosen]
-    changes += note_left_behind(graph, nodes)
+    needed = source.ancestors(name for name in nodes if name in source.nodes)
+    changes = settled.changes + _within(needed, made) + note_left_behind(graph, nodes)
     cuts = cut_inputs(graph, nodes, requests)
     taken = choose_inputs(graph, nodes, [_placeholder_of(request.tensor, cuts) for request in requests])
     random = drawn(graph, nodes)
-    needed = source.ancestors(name for name in nodes if name in source.nodes)
     stand_ins = [item for item in settled.stand_ins + stand_ins if graph_def.node_name(item.tensor) in needed]
     stand_ins.sort(key=lambda item: order[graph_def.node_name(item.tensor)])
     reference = ReferenceRun(_fed_otherwise(cuts), tuple(stand_ins), cuts.batch, _unlike(random))
-    endpoints = Signature(tuple(_renamed(tensor, cuts) for tensor in taken), chosen, reference=reference)
-    return InferenceGraph(endpoints, tuple(_relevant(changes + cuts.changes)), tuple(_notes(random)))
+    answers = tuple(_open_again(tensor, cuts.batch) for tensor in chosen)
+    endpoints = Signature(tuple(_renamed(tensor, cuts) for tensor in taken), answers, reference=reference)
+    return InferenceGraph(endpoints, tuple(changes + cuts.changes), tuple(_notes(random)))
 
 
 def _still_there(graph: GraphDef, wanted: Sequence[Tensor], is_named: bool) -> Tuple[Tensor, ...]:
@@ -101,14 +101,15 @@ def _still_there(graph: GraphDef, wanted: Sequence[Tensor], is_named: bool) -> T
 def _data_order(flow: Dataflow) -> Dict[str, int]:
     """A number for each node, larger than those of all that its data come from; loops are entered somewhere."""
     order: Dict[str, int] = {}
+    seen: Set[str] = set()
     for start in flow.nodes:
         waiting = [(start, False)]
         while waiting:
             name, is_done = waiting.pop()
             if is_done:
-                order[name] = len(order) if order[name] < 0 else order[name]
-            elif name not in order:
-                order[name] = -1
+                order[name] = len(order)
+            elif name not in seen:
+                seen.add(name)
                 waiting.append((name, True))
                 waiting.extend((feeder, False) for feeder in flow.feeders[name])
     return order
@@ -131,8 +132,17 @@ def _fed_otherwise(cuts: Cuts) -> Dict[str, str]:
     return {name: graph_def.tensor_name(name) for node, name in cuts.names.items() if node != name}
 
 
-def _relevant(changes: Sequence[Change]) -> List[Change]:
-    return [change for change in changes if change.nodes]
+def _open_again(tensor: Tensor, batch: int) -> Tensor:
+    """An output whose batch was fixed and is no more."""
+    if not batch or not tensor.shape or tensor.shape[0] != batch:
+        return tensor
+    return replace(tensor, shape=(-1, *tensor.shape[1:]))
+
+
+def _within(needed: Set[str], changes: Sequence[Change]) -> List[Change]:
+    """The changes as far as they concern these nodes; a loss and its gradients were changed too, for nobody."""
+    concerning = [replace(change, nodes=tuple(name for name in change.nodes if name in needed)) for change in changes]
+    return [change for change in concerning if change.nodes]
 
 
 def _unlike(random: Sequence[str]) -> str:

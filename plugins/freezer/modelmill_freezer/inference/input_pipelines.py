@@ -2,9 +2,9 @@
 
     MatMul(IteratorGetNext, w) -> MatMul(Placeholder, w)
 
-The cut is made where `pipeline_ends` finds it: at the batch as the pipeline hands it over, or, where what follows still draws
-random numbers or works on single examples, at the tensor that the network takes. A user may name
-any tensor to cut at.
+The cut is made where `pipeline_ends` finds it: at the batch as the pipeline hands it over, or, where what follows
+still draws random numbers or works on single examples, at the tensor that the network takes. A user may name any
+tensor to cut at.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.graph_outputs import FED
-from modelmill_worker.pipeline_ends import End, find_pipeline_ends
+from modelmill_worker.pipeline_ends import End, find_pipeline_ends, is_batched
 
 from modelmill_freezer._nearest_names import nearest_names
 from modelmill_freezer.inference.changes import Change
@@ -27,8 +27,6 @@ Shape = Optional[Tuple[int, ...]]
 
 #: Types of tensors that nobody can feed.
 _UNFEEDABLE = ("unknown", "variant", "resource")
-#: The rank from which on a first dimension is taken for the batch.
-_LEAST_RANK_WITH_BATCH = 1
 
 
 @dataclass
@@ -110,7 +108,7 @@ def _settle_batch(
     """The shape of a new placeholder: any batch where training fixed one for no reason, or what was asked for."""
     if asked is not None and not tensors.shapes_agree(_any_batch(found), asked):
         raise shape_mismatch(canonical(tensor), found, asked)
-    batch = found[0] if found is not None and len(found) >= _LEAST_RANK_WITH_BATCH else -1
+    batch = found[0] if found and is_batched(Dataflow(graph), tensor) else -1
     if batch <= 1 or (asked is not None and asked[0] == batch):
         return found if asked is None else asked
     opening = plan_opening(graph, outputs, batch)

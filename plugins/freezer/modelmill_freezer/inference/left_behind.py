@@ -20,7 +20,7 @@ _KINDS = (
 
 
 def note_left_behind(graph: GraphDef, outputs: Iterable[str]) -> List[Change]:
-    """What the outputs do not compute with, whether they waited for it or not, of the kinds that training graphs have."""
+    """What the outputs do not compute with, whether they waited for it or not, of the kinds that training has."""
     needed = Dataflow(graph).ancestors(outputs)
     kinds: Dict[str, List[str]] = {}
     for node in graph.node:

@@ -6,7 +6,7 @@ its use: the branch that drops out or normalises with the batch's own statistics
 
 import json
 import re
-from typing import Any, Collection, Dict, List, Mapping, Optional
+from typing import Any, Collection, List, Mapping, Optional
 
 import numpy as np
 from modelmill_worker import graph_def, tensors
@@ -76,7 +76,7 @@ class Settings:
     def _become(self, node: NodeDef, value: np.ndarray, why: str) -> None:
         kind = tensors.data_type(node.attr["dtype"].type)
         become(node, graph_def.new_constant(node.name, value, kind))
-        plain = value.tolist()
+        plain = value.item().decode("utf-8") if kind is tensors.STRING else value.tolist()
         self.changes.append(Change("{} is {}, {}.".format(node.name, json.dumps(plain), why), (node.name,)))
         self.stand_ins.append(StandIn(node.name + ":0", value=plain))
 

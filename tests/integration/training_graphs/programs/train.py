@@ -1,16 +1,15 @@
 """Train one of the graphs on the digits, and save it as its author would: the checkpoint with the training graph.
 
-What is expected of it is computed as the framework's users do: the same net is built for inference in a graph of its own,
-and the checkpoint is restored into it. Usage: train.py GRAPH FOLDER, with MNIST in the environment.
+What is expected of it is computed as the framework's users do: the same net is built for inference in a graph of its
+own, and the checkpoint is restored into it. Usage: train.py GRAPH FOLDER, with MNIST in the environment.
 """
 
 import sys
 from pathlib import Path
 
+import digits
 import numpy as np
 import tensorflow as tf
-
-import digits
 
 STEPS = 150
 BATCH = 32
@@ -20,7 +19,7 @@ DECAY = 0.95
 
 def main(name, folder):
     folder.mkdir(parents=True, exist_ok=True)
-    tf.compat.v1.logging.set_verbosity("ERROR") if hasattr(tf, "compat") and hasattr(tf.compat, "v1") else None
+    tf.logging.set_verbosity("ERROR")
     tf.set_random_seed(7)
     GRAPHS[name](folder)
 

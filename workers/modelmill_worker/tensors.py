@@ -34,6 +34,7 @@ STRING = DataType(7, "string", None, "string_val")
 BFLOAT16 = DataType(14, "bfloat16", "<u2", "half_val")
 HALF = DataType(19, "float16", "<f2", "half_val")
 RESOURCE = DataType(20, "resource", None, "resource_handle_val")
+VARIANT = DataType(21, "variant", None, "variant_val")
 
 _TYPES = (
     DataType(1, "float32", "<f4", "float_val"),
@@ -56,7 +57,7 @@ _TYPES = (
     DataType(18, "complex128", "<c16", "dcomplex_val"),
     HALF,
     RESOURCE,
-    DataType(21, "variant", None, "variant_val"),
+    VARIANT,
     DataType(22, "uint32", "<u4", "uint32_val"),
     DataType(23, "uint64", "<u8", "uint64_val"),
 )
@@ -92,6 +93,16 @@ def data_type_of(dtype: Any) -> DataType:
     name = "string" if numpy_dtype.kind in "OSU" else numpy_dtype.name
     if name not in _BY_NAME:
         raise StepError("DTYPE_UNKNOWN", "TensorFlow has no data type {}.".format(name), {"dtype": name})
+    return _BY_NAME[name]
+
+
+def data_type_named(name: str) -> DataType:
+    """The type that NumPy, or TensorFlow where NumPy has it not, calls so. Raises StepError DTYPE_UNKNOWN."""
+    if name not in _BY_NAME:
+        known = ", ".join(sorted(_BY_NAME))
+        raise StepError(
+            "DTYPE_UNKNOWN", "There is no data type {}. Known are: {}.".format(name, known), {"dtype": name}
+        )
     return _BY_NAME[name]
 
 

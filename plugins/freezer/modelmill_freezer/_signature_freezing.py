@@ -22,9 +22,7 @@ from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functio
 from modelmill_freezer._tables import Vocabularies, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer._variable_handles import refuse_reads_after_updates
-
-#: How many names a change lists.
-_LISTED = 20
+from modelmill_freezer.inference.changes import Change
 
 
 @dataclass(frozen=True)
@@ -180,6 +178,4 @@ def _nodes(ends: Sequence[Tensor]) -> List[str]:
 
 
 def _changes(calls: List[str]) -> List[Dict[str, Any]]:
-    if not calls:
-        return []
-    return [{"what": "Calls of functions were inlined.", "nodes": calls[:_LISTED], "count": len(calls)}]
+    return [Change("Calls of functions were replaced by what the functions do.", tuple(calls)).fact()] if calls else []

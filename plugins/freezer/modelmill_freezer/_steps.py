@@ -11,9 +11,10 @@ from modelmill_worker.options import option
 from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature
 
-from modelmill_freezer._endpoints import choose_endpoints, fix_input_shapes, refreshed_inputs
+from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
 from modelmill_freezer._tidying import tidy
+from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
 GRAPH_FILE = "graph.pb"
 
@@ -23,9 +24,16 @@ class FreezeOptions:
     """What the frozen graph must compute, and from what."""
 
     outputs: Tuple[str, ...] = option((), "Nodes or tensors that the graph must compute; found where none are named.")
-    inputs: Tuple[str, ...] = option((), "Placeholders to feed, in this order; found where none are named.")
+    inputs: Tuple[str, ...] = option(
+        (),
+        "What to feed, in this order: placeholders, or any tensors to cut the graph at, as NAME, NAME=1,224,224,3 or "
+        "NAME=1,224,224,3:float32; found where none are named.",
+    )
     input_shapes: Dict[str, Tuple[int, ...]] = option(  # noqa: RUF009 - option() makes a default_factory of the dict
         {}, "Shapes for placeholders, by name; -1 leaves a dimension open."
+    )
+    settings: Dict[str, str] = option(  # noqa: RUF009
+        {}, "Placeholders that become constants, with values as JSON: is_training=false, keep_prob=1."
     )
     inline_functions: bool = option(
         True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
@@ -41,15 +49,17 @@ def freeze(step: Step) -> Dict[str, Any]:
     graph_file = source_files.choose_graph(files, checkpoint)
     step.progress(0.0, "reading {}".format(graph_file.name))
     graph = graph_def.read(graph_file.path)
-    endpoints = _prepare(graph, step.options)
+    nodes_before = len(graph.node)
+    inferring = _prepare(graph, step.options)
+    endpoints = inferring.endpoints
     step.progress(0.3, "reading {}".format(checkpoint.name))
     frozen = freeze_graph(graph, CheckpointValues(checkpoint.prefix), _output_nodes(endpoints))
-    notes = list(frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
+    notes = list(inferring.notes + frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
     notes += told
     _write(step, frozen.graph, replace(endpoints, outputs=outputs))
-    facts = _facts(graph, frozen.graph, endpoints, notes)
+    facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
     return facts
 
@@ -59,7 +69,9 @@ def normalise(step: Step) -> Dict[str, Any]:
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)
-    endpoints = _prepare(graph, step.options)
+    nodes_before = len(graph.node)
+    inferring = _prepare(graph, step.options)
+    endpoints = inferring.endpoints
     pruned = prune(graph, _output_nodes(endpoints))
     if has_variables(pruned):
         raise StepError(
@@ -70,16 +82,19 @@ def normalise(step: Step) -> Dict[str, Any]:
         )
     if step.options.input_shapes:
         endpoints = replace(endpoints, outputs=tuple(replace(tensor, shape=None) for tensor in endpoints.outputs))
-    notes = tidy(pruned, _input_nodes(endpoints))
+    notes = list(inferring.notes) + tidy(pruned, _input_nodes(endpoints))
     _write(step, pruned, endpoints)
-    return dict(_facts(graph, pruned, endpoints, notes), graph=graph_file.name)
+    return dict(_facts(nodes_before, pruned, inferring, notes), graph=graph_file.name)
 
 
-def _prepare(graph: GraphDef, options: FreezeOptions) -> Signature:
-    """Choose inputs and outputs, and fix the shapes asked for."""
-    endpoints = choose_endpoints(graph, options.outputs, options.inputs)
+def _prepare(graph: GraphDef, options: FreezeOptions) -> InferenceGraph:
+    """Make it an inference graph, choose inputs and outputs, and fix the shapes asked for; in place."""
+    inferring = make_inference_graph(
+        graph, options.outputs, options.inputs, options.settings, fed=tuple(options.input_shapes)
+    )
     fix_input_shapes(graph, options.input_shapes)
-    return replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs))
+    endpoints = inferring.endpoints
+    return replace(inferring, endpoints=replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs)))
 
 
 def _output_nodes(endpoints: Signature) -> List[str]:
@@ -95,11 +110,12 @@ def _write(step: Step, graph: GraphDef, endpoints: Signature) -> None:
     signature.write(step.output, endpoints)
 
 
-def _facts(before: GraphDef, after: GraphDef, endpoints: Signature, notes: List[str]) -> Dict[str, Any]:
+def _facts(nodes_before: int, after: GraphDef, inferring: InferenceGraph, notes: List[str]) -> Dict[str, Any]:
     return {
-        "inputs": _input_nodes(endpoints),
-        "outputs": [tensor.name for tensor in endpoints.outputs],
-        "nodes_before": len(before.node),
+        "inputs": [tensor.name for tensor in inferring.endpoints.inputs],
+        "outputs": [tensor.name for tensor in inferring.endpoints.outputs],
+        "nodes_before": nodes_before,
         "nodes": len(after.node),
+        "changes": [change.fact() for change in inferring.changes],
         "notes": notes,
     }

@@ -10,7 +10,7 @@ from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
-from modelmill_freezer._endpoints import nearest_names
+from modelmill_freezer._nearest_names import nearest_names
 
 #: How many missing variables an error names.
 _NAMED = 5

@@ -1,6 +1,6 @@
 import pytest
 from modelmill_worker import graph_def, tensors
-from modelmill_worker.graph_outputs import find_inputs, find_outputs
+from modelmill_worker.graph_outputs import find_inputs, find_outputs, ranked_inputs, ranked_outputs
 
 NET = (
     ("x", "Placeholder"),
@@ -172,3 +172,16 @@ def test_tells_types_from_the_operation(graph_of):
     graph.node[1].attr["T"].type = 1
     graph.node[1].attr["output_type"].type = 9
     assert {tensor.name: tensor.dtype for tensor in find_outputs(graph)} == {"best": "int64", "sure": "bool"}
+
+
+def test_says_why_a_tensor_is_taken_for_an_output(graph_of):
+    graph = graph_of(("x", "Placeholder"), ("net/Softmax", "Softmax", "x"), ("net/other", "Relu", "x"))
+    assert [(tensor.name, reason) for tensor, reason in ranked_outputs(graph)] == [
+        ("net/Softmax", 'a Softmax ends the data flow, its name says "softmax"'),
+        ("net/other", "the data flow ends here"),
+    ]
+
+
+def test_says_why_a_tensor_is_taken_for_an_input(graph_of):
+    graph = graph_of(("x", "Placeholder"), ("y", "Relu", "x"))
+    assert [(tensor.name, reason) for tensor, reason in ranked_inputs(graph, ["y"])] == [("x", "a placeholder to feed")]

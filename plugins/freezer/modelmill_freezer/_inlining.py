@@ -11,6 +11,7 @@ from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
 from modelmill_freezer._functions import ARGUMENT, Body, Library, drop_unused, pruned, reached
+from modelmill_freezer.inference.changes import Change
 
 
 class Inlined:
@@ -18,16 +19,23 @@ class Inlined:
 
     graph: a new GraphDef, cut down to what the outputs need, control inputs included.
     calls: the names of the calls that are gone.
+    types: for each of them the numbers of its results' data types.
     """
 
-    def __init__(self, graph: GraphDef, calls: List[str], moved: Dict[str, str]) -> None:
+    def __init__(self, graph: GraphDef, inliner: "_Inliner") -> None:
         self.graph = graph
-        self.calls = calls
-        self._moved = moved
+        self.calls = inliner.calls
+        self.types = inliner.types
+        self._moved = inliner.moved
 
     def tensor(self, reference: str) -> str:
         """Where a tensor of the graph before is now, such as "dense/BiasAdd:0" for "StatefulPartitionedCall:0"."""
         return _follow(graph_def.tensor_name(reference), self._moved)
+
+    def changes(self) -> Tuple[Change, ...]:
+        """What to tell of it."""
+        what = "Calls of functions were replaced by what the functions do."
+        return (Change(what, tuple(self.calls)),) if self.calls else ()
 
 
 def inline_calls(graph: GraphDef, outputs: Iterable[str], library: Library, keep: Iterable[str] = ()) -> Inlined:
@@ -48,7 +56,7 @@ def inline_calls(graph: GraphDef, outputs: Iterable[str], library: Library, keep
     for node in inliner.made:
         _rewire(node, inliner)
         result.node.add().ParseFromString(node.SerializeToString())
-    return Inlined(result, inliner.calls, inliner.moved)
+    return Inlined(result, inliner)
 
 
 def inline_in_functions(graph: GraphDef, library: Library) -> None:
@@ -64,6 +72,21 @@ def inline_in_functions(graph: GraphDef, library: Library) -> None:
     drop_unused(graph)
 
 
+def keep_name(inlined: Inlined, tensors: Iterable[str]) -> None:
+    """Let tensors of calls stay where they were, by nodes of the calls' names that pass them on; in place."""
+    taken = {node.name for node in inlined.graph.node}
+    for name in sorted({graph_def.node_name(it) for it in tensors} - taken):
+        results: List[str] = []
+        while inlined.tensor("{}:{}".format(name, len(results))) != "{}:{}".format(name, len(results)):
+            results.append(inlined.tensor("{}:{}".format(name, len(results))))
+        node = inlined.graph.node.add(name=name, op="Identity" if len(results) == 1 else "IdentityN", input=results)
+        types = inlined.types[name]
+        if len(results) == 1:
+            node.attr["T"].type = types[0]
+        else:
+            node.attr["T"].list.type.extend(types)
+
+
 class _Inliner:
     """moved: tensors of calls, and where they are now; controls: for a call, the nodes that end when it ends."""
 
@@ -73,6 +96,7 @@ class _Inliner:
         self._keep = keep
         self.made: List[NodeDef] = []
         self.calls: List[str] = []
+        self.types: Dict[str, List[int]] = {}
         self.moved: Dict[str, str] = {}
         self.controls: Dict[str, List[str]] = {}
 
@@ -107,6 +131,7 @@ class _Inliner:
         arguments = {name: graph_def.tensor_name(reference) for name, reference in zip(body.arguments, given)}
         for number, (_, tensor, _) in enumerate(body.results):
             self.moved["{}:{}".format(call.name, number)] = _renamed(tensor, names, arguments)
+        self.types[call.name] = [dtype for _, _, dtype in body.results]
         ends = body.controls + [name for name in body.result_nodes() if name in names]
         self.controls[call.name] = ["^" + names[name] for name in ends if name in names] + controls
         needed = _needed(body.graph, body.result_nodes() + body.controls)

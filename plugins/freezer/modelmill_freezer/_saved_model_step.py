@@ -16,6 +16,7 @@ from modelmill_worker.saved_model import SavedModel
 from modelmill_freezer._saved_keys import name_after_saved_keys
 from modelmill_freezer._signature_freezing import Source, freeze_source
 from modelmill_freezer._steps import GRAPH_FILE, FreezeOptions
+from modelmill_freezer._tables import VocabulariesAmong
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def freeze_saved_model(step: Step) -> Dict[str, Any]:
     model = saved_model.read(path, step.options.signature_key, step.options.tags)
     ends = model.called()
     name_after_saved_keys(model.graph, model.meta_graph.saver_def.restore_op_name, library_of(model.graph))
-    assets = _Assets(model, path.parent)
+    assets = _Assets(model, path.parent, tree)
     source = Source(model.graph, ends, _initialisers(model), _Values(tree, path.parent), assets.content)
     facts = freeze_source(step, source, GRAPH_FILE)
     facts.update(graph=path.name, signature=model.signature_key, tags=list(model.tags))
@@ -66,8 +67,9 @@ def _initialisers(model: SavedModel) -> Tuple[str, ...]:
 class _Assets:
     """The files that a SavedModel brings along, by the nodes that hold their paths."""
 
-    def __init__(self, model: SavedModel, folder: Path) -> None:
+    def __init__(self, model: SavedModel, folder: Path, tree: Tree) -> None:
         self._folder = folder
+        self._others = VocabulariesAmong(source_files.survey(tree))  # TensorFlow 2.0 forgets its assets.
         self._files: Dict[str, str] = {}
         for asset in _asset_files(model.meta_graph):
             self._files[graph_def.node_name(asset.tensor_info.name)] = asset.filename
@@ -79,7 +81,7 @@ class _Assets:
     def content(self, node: NodeDef) -> Optional[bytes]:
         """The file whose path a node holds; None where the SavedModel has no such file."""
         path = self._folder / "assets" / self._files[node.name] if node.name in self._files else None
-        return path.read_bytes() if path is not None and path.is_file() else None
+        return path.read_bytes() if path is not None and path.is_file() else self._others.content(node)
 
 
 def _asset_files(meta_graph: Any) -> List[Any]:

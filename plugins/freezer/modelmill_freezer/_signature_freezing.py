@@ -22,7 +22,6 @@ from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functio
 from modelmill_freezer._tables import Vocabularies, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer._variable_handles import refuse_reads_after_updates
-from modelmill_freezer.inference.changes import Change
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
         "variables": frozen.variables,
         "parameters": frozen.parameters,
         "initializers": list(initialisers),
-        "changes": _changes(inlined.calls),
+        "changes": [change.fact() for change in inlined.changes()],
         "notes": notes,
     }
 
@@ -175,7 +174,3 @@ def _become_placeholder(graph: GraphDef, name: str, tensor: Tensor) -> None:
 
 def _nodes(ends: Sequence[Tensor]) -> List[str]:
     return [graph_def.node_name(tensor.tensor) for tensor in ends]
-
-
-def _changes(calls: List[str]) -> List[Dict[str, Any]]:
-    return [Change("Calls of functions were replaced by what the functions do.", tuple(calls)).fact()] if calls else []

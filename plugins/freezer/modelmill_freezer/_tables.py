@@ -11,6 +11,7 @@ from modelmill_worker import graph_def, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.source_files import SourceFile
 
 from modelmill_freezer._saved_keys import restored_key
 from modelmill_freezer._vocabulary import read_vocabulary
@@ -26,6 +27,18 @@ INITIALISERS = frozenset(
 
 #: A vocabulary's lines, for the node whose value is its path; None where there is no such file.
 Vocabularies = Callable[[NodeDef], Optional[bytes]]
+
+
+class VocabulariesAmong:
+    """Vocabularies among the files of a model, found by the name in the path that the graph holds."""
+
+    def __init__(self, files: Iterable[SourceFile]) -> None:
+        self._files = {file.name.rsplit("/", 1)[-1]: file.path for file in files}
+
+    def content(self, node: NodeDef) -> Optional[bytes]:
+        """The file whose path a constant holds; None where it is not there."""
+        name = _file_name(node).replace("\\", "/").rsplit("/", 1)[-1]
+        return self._files[name].read_bytes() if name in self._files else None
 
 
 def keep_tables(

@@ -138,7 +138,7 @@ class _Substitution:
                 self._hand_over(node, found)
         elif node.op in _CARRIERS and "T" in node.attr:
             node.attr["T"].type = variable.dtype
-            self._are_values(node, {index: variable for index in _CARRIERS[node.op]})
+            self._are_values(node, dict.fromkeys(_CARRIERS[node.op], variable))
         elif node.op == "IdentityN":
             _set_types(node, "T", found, 0)
             self._are_values(node, {index: it for index, it in enumerate(found) if it is not None})
@@ -290,5 +290,3 @@ def _refuse_own_variables(function: Any) -> None:
                 "Export the model with the variable outside.".format(function.signature.name, node.name),
                 {"node": node.name, "operation": node.op, "function": function.signature.name},
             )
-
-

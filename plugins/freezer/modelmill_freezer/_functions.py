@@ -183,9 +183,9 @@ def _used_by(nodes: Iterable[NodeDef], functions: Dict[str, Any]) -> List[str]:
     return used
 
 
-def reached(graph: GraphDef, library: Library) -> List[Tuple[str, NodeDef]]:
-    """The functions that the graph's nodes need, each with a node that names it; those of inner functions later."""
-    waiting = list(graph.node)
+def reached(nodes: Iterable[NodeDef], library: Library) -> List[Tuple[str, NodeDef]]:
+    """The functions that these nodes need, each with a node that names it; those of inner functions later."""
+    waiting = list(nodes)
     found: Dict[str, NodeDef] = {}
     while waiting:
         node = waiting.pop(0)

@@ -17,7 +17,7 @@ from modelmill_freezer.inference.changes import Change
 class Inlined:
     """A graph without calls.
 
-    graph: a new GraphDef, cut down to what the outputs need, control inputs included.
+    graph: a new GraphDef.
     calls: the names of the calls that are gone.
     types: for each of them the numbers of its results' data types.
     """
@@ -38,18 +38,16 @@ class Inlined:
         return (Change(what, tuple(self.calls)),) if self.calls else ()
 
 
-def inline_calls(graph: GraphDef, outputs: Iterable[str], library: Library, keep: Iterable[str] = ()) -> Inlined:
-    """The part of a graph that the output nodes need, with each call replaced by the function's own nodes.
+def inline_calls(graph: GraphDef, needed: Iterable[str], library: Library, keep: Iterable[str] = ()) -> Inlined:
+    """The graph with each call that these nodes need replaced by the function's own nodes.
 
     A node keeps the name that it has in the function where that is free, and else gets the call's name before it.
     keep: calls that stay calls. Functions of control flow are left as they are; see `inline_in_functions`.
     Raises StepError FUNCTION_MISSING or UNSUPPORTED_FUNCTION.
     """
-    inliner = _Inliner(library, graph_def.nodes_by_name(graph), set(keep))
-    needed = _needed(graph, outputs)
+    inliner = _Inliner(library, graph_def.nodes_by_name(graph), _needed(graph, needed) - set(keep))
     for node in graph.node:
-        if node.name in needed:
-            inliner.add(node, ())
+        inliner.add(node, ())
     result = graph_def.new_graph()
     result.versions.ParseFromString(graph.versions.SerializeToString())
     result.library.ParseFromString(graph.library.SerializeToString())
@@ -59,12 +57,13 @@ def inline_calls(graph: GraphDef, outputs: Iterable[str], library: Library, keep
     return Inlined(result, inliner)
 
 
-def inline_in_functions(graph: GraphDef, library: Library) -> None:
-    """Inline the calls inside every function that the graph's nodes need, and cut each down to its results; in place.
+def inline_in_functions(graph: GraphDef, outputs: Iterable[str], library: Library) -> None:
+    """Inline the calls inside every function that these nodes need, and cut each down to its results; in place.
 
     Side effects inside a function go with that: an assertion, a print, an update of a variable. Other functions go too.
     """
-    for name, user in reached(graph, library):
+    needed = _needed(graph, outputs)
+    for name, user in reached([node for node in graph.node if node.name in needed], library):
         body = library.body(name, user)
         inlined = inline_calls(body.graph, body.result_nodes() + body.arguments, library)
         results = [(result, inlined.tensor(tensor), dtype) for result, tensor, dtype in body.results]
@@ -88,12 +87,15 @@ def keep_name(inlined: Inlined, tensors: Iterable[str]) -> None:
 
 
 class _Inliner:
-    """moved: tensors of calls, and where they are now; controls: for a call, the nodes that end when it ends."""
+    """moved: tensors of calls, and where they are now; controls: for a call, the nodes that end when it ends.
 
-    def __init__(self, library: Library, nodes: Dict[str, NodeDef], keep: Set[str]) -> None:
+    wanted: the nodes outside of functions that may be replaced.
+    """
+
+    def __init__(self, library: Library, nodes: Dict[str, NodeDef], wanted: Set[str]) -> None:
         self._library = library
         self._taken = set(nodes)
-        self._keep = keep
+        self._wanted = wanted
         self.made: List[NodeDef] = []
         self.calls: List[str] = []
         self.types: Dict[str, List[int]] = {}
@@ -102,7 +104,7 @@ class _Inliner:
 
     def add(self, node: NodeDef, inside: Tuple[str, ...]) -> None:
         """Add a node, or in place of a call the function's nodes; `inside` are the functions that it was found in."""
-        called = "" if node.name in self._keep else self._library.called_by(node)
+        called = self._library.called_by(node) if inside or node.name in self._wanted else ""
         if not called:
             copy = graph_def.new_node(node.name, node.op)
             copy.ParseFromString(node.SerializeToString())

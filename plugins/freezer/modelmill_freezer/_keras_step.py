@@ -53,7 +53,7 @@ class _SessionValues(Mapping):  # type: ignore[type-arg]
         for node in graph.node:
             if node.op in ("Variable", "VariableV2"):
                 self._reads[node.name] = node.name + ":0"
-            elif node.op == "ReadVariableOp":
+            elif node.op == "ReadVariableOp" and len(node.input) == 1:  # Others read after something else has run.
                 self._reads[graph_def.node_name(node.input[0])] = node.name + ":0"
         for node in graph.node:  # A variable that has a shared name is asked for by it.
             if node.op == "VarHandleOp" and node.name in self._reads and node.attr["shared_name"].s:

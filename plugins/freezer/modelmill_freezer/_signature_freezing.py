@@ -49,7 +49,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     nodes_before = len(source.graph.node) + sum(len(it.node_def) for it in source.graph.library.function)
     inlined, ends = _without_calls(source, ends, library_of(source.graph), options.inline_functions)
     if options.inline_functions:
-        inline_in_functions(inlined.graph, library_of(inlined.graph))
+        inline_in_functions(inlined.graph, _nodes(ends.outputs), library_of(inlined.graph))
     step.progress(0.3, "reading the values")
     refuse_reads_after_updates(inlined.graph, sorted(Dataflow(inlined.graph).ancestors(_nodes(ends.outputs))))
     initialisers = keep_tables(inlined.graph, _nodes(ends.outputs), source.vocabularies, source.values)
@@ -134,9 +134,10 @@ def _apart(graph: GraphDef, inputs: Tuple[Tensor, ...], outputs: Tuple[Tensor, .
             taken.add(name)
             node = graph.node.add(name=name, op="Identity", input=[tensor.tensor])
             node.attr["T"].type = tensors.data_type_named(tensor.dtype).number
-            tensor = replace(tensor, tensor=name + ":0")
+        else:
+            name = tensor.tensor
         used.add(tensor.tensor)
-        apart.append(tensor)
+        apart.append(replace(tensor, tensor=graph_def.tensor_name(name)))
     return tuple(apart)
 
 

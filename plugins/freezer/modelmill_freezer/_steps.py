@@ -115,9 +115,9 @@ def _without_calls(
 
     if not graph.library.function or not options.inline_functions:
         return graph, ()
-    inlined = inline_calls(graph, [node.name for node in graph.node], library_of(graph))
+    inlined = inline_calls(graph, needed, library_of(graph))
     keep_name(inlined, needed)
-    inline_in_functions(inlined.graph, library_of(inlined.graph))
+    inline_in_functions(inlined.graph, needed, library_of(inlined.graph))
     return inlined.graph, inlined.changes()
 
 

@@ -78,7 +78,7 @@ def use_values(graph: GraphDef, variables: Mapping[str, Variable], libraries: Li
     if library is None:
         return
     drop_unused(graph)
-    for name, _ in reached(graph, library):
+    for name, _ in reached(graph.node, library):
         _refuse_own_variables(library.functions[name])
 
 

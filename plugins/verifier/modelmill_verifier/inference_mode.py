@@ -36,7 +36,7 @@ class InferenceMode:
         return self._reference.inputs.get(tensor.name, graph_def.tensor_name(tensor.tensor))
 
     def prepare(self, graph: Any) -> None:
-        """Keep a run with stand-ins from training: what updates variables waits at control inputs, which are cut, in place."""
+        """Keep a run with stand-ins from training: updates wait at control inputs, which are cut here, in place."""
         if self._reference.is_plain():
             return
         flow = Dataflow(graph)

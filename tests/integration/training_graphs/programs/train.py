@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 STEPS = 150
+#: For the net whose accuracy is looked at.
+LONGER = 500
 BATCH = 32
 RATE = 0.005
 DECAY = 0.95
@@ -79,7 +81,7 @@ def train_op(logits, labels, averages=False):
         return tf.identity(total, name="train_loss")
 
 
-def run_training(folder, step, feed=None):
+def run_training(folder, step, feed=None, steps=STEPS):
     """Run the steps, with the queues where there are any, and save."""
     saver = tf.train.Saver()
     merged = tf.summary.merge_all()
@@ -87,7 +89,7 @@ def run_training(folder, step, feed=None):
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         coordinator = tf.train.Coordinator()
         threads = tf.train.start_queue_runners(session, coordinator)
-        for number in range(STEPS):
+        for number in range(steps):
             session.run(step, feed(number) if feed else None)
         del merged
         coordinator.request_stop()
@@ -129,7 +131,7 @@ def slim_queue(folder):
     """slim's training script: everything fixed for training, the images from queues, moving averages kept."""
     images, labels = queue_of_slices()
     logits, _ = slim_net(images, True)
-    run_training(folder, train_op(logits, labels, averages=True))
+    run_training(folder, train_op(logits, labels, averages=True), steps=LONGER)
     expect(folder, slim_net, averages=True)
 
 

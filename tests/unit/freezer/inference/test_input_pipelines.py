@@ -56,8 +56,16 @@ def test_single_examples_of_a_queue_have_no_batch(graph):
     assert placeholder(made, "batch") == ("uint8", (28, 28, 1))
 
 
+def test_a_queue_of_batches_hands_over_batches(graph):
+    text = QUEUE.format(dequeue="QueueDequeueV2", batch=1).replace("[28,28,1];[]", "[8,28,28,1];[8]")
+    made = graph(text)
+    assert cut(made).batch == 8
+    assert placeholder(made, "batch") == ("uint8", (-1, 28, 28, 1))
+
+
 def test_a_further_output_gets_a_placeholder_of_its_own(graph, lines):
-    made = graph(QUEUE.format(dequeue="QueueDequeueManyV2", batch=8).replace("Cast(batch)", "Cast(batch:1)"))
+    text = QUEUE.format(dequeue="QueueDequeueManyV2", batch=8).replace("Cast(batch)", "Cast(batch:1)")
+    made = graph(text.replace("Conv2D(Cast, w/read)", "Neg(Cast)"))
     cuts = cut(made)
     assert placeholder(made, "batch_1") == ("int64", (-1,))
     assert lines(made)["Cast"] == "Cast(batch_1)"

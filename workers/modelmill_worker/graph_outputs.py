@@ -74,6 +74,8 @@ _HEAD_NAMES = re.compile(
     r"prob|predict|output|logit|softmax|sigmoid|score|class|box|landmark|heatmap|offset|detection|embedding|label|final",
     re.IGNORECASE,
 )
+#: A second head that helps to train the layers below.
+_AUXILIARY = re.compile(r"(^|/)aux", re.IGNORECASE)
 _PASSING_ON = frozenset(["Identity", "Reshape", "Squeeze", "Cast"])
 
 
@@ -231,7 +233,7 @@ def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
         for name in ends
         if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS and not _is_pivot(flow, name)
     ]
-    wanted = [name for name in possible if not _is_loose(flow.nodes[name])]
+    wanted = [name for name in possible if not _is_loose(flow.nodes[name]) and not _AUXILIARY.search(name)]
     return wanted or possible
 
 

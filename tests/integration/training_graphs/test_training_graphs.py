@@ -23,31 +23,28 @@ CODE = ["protos", "workers", "plugins/freezer", "plugins/verifier"]
 #: Digits as float32 sums in another order; probabilities are at most 1.
 TOLERANCE = 2e-6
 
-#: Environment, graph, the input that is found, and words that the listed changes have.
-GRAPHS = (
-    (
-        "tf-1.12",
-        "slim_queue",
-        "shuffle_batch",
-        ("Batch normalisation", "Dropout", "cut at shuffle_batch", "optimisers"),
-    ),
-    (
-        "tf-1.12",
-        "slim_placeholder",
-        "fifo_queue_DequeueMany",
-        ("is_training is false", "Conditions", "cut at fifo_queue"),
-    ),
-    ("tf-1.12", "data_iterator", "IteratorGetNext", ("Moving averages stand in", "Dropout", "cut at IteratorGetNext")),
-    ("tf-1.15", "data_iterator", "IteratorGetNext", ("Moving averages stand in", "Dropout", "cut at IteratorGetNext")),
-    ("tf-1.12", "layers_placeholder", "images", ("training is false", "Conditions", "Gradients")),
-    ("tf-1.15", "layers_placeholder", "images", ("training is false", "Conditions", "Gradients")),
-    ("tf-1.12", "dropout_fed", "images", ("keep_prob is 1.0", "Dropout")),
-    ("tf-1.15", "dropout_fed", "images", ("keep_prob is 1.0", "Dropout")),
-    ("tf-1.12", "learning_phase", "images", ("keras_learning_phase is false", "Conditions")),
-    ("tf-1.15", "learning_phase", "images", ("keras_learning_phase is false", "Conditions")),
-    ("tf-1.12", "estimator", "random_shuffle_queue_DequeueMany:1", ("Summaries", "any batch", "cut at random_shuffle")),
-    ("tf-1.15", "estimator", "random_shuffle_queue_DequeueMany:1", ("Summaries", "any batch", "cut at random_shuffle")),
-)
+#: The input that is found in a graph, and words that its changes have.
+QUEUE = ("shuffle_batch", ("Batch normalisation", "Dropout", "cut at shuffle_batch", "optimisers"))
+FED_QUEUE = ("fifo_queue_DequeueMany", ("is_training is false", "Conditions", "cut at fifo_queue"))
+ITERATOR = ("IteratorGetNext", ("Moving averages stand in", "Dropout", "cut at IteratorGetNext"))
+PLACEHOLDERS = ("images", ("training is false", "Conditions", "Gradients"))
+KEEP = ("images", ("keep_prob is 1.0", "Dropout"))
+PHASE = ("images", ("keras_learning_phase is false", "Conditions"))
+ESTIMATOR = ("random_shuffle_queue_DequeueMany:1", ("Summaries", "any batch", "cut at random_shuffle"))
+GRAPHS = {
+    "slim_queue": (QUEUE, ("tf-1.5", "tf-1.12")),
+    "slim_placeholder": (FED_QUEUE, ("tf-1.12",)),
+    "data_iterator": (ITERATOR, ("tf-1.12", "tf-1.15", "tf-2.15")),
+    "layers_placeholder": (PLACEHOLDERS, ("tf-1.12", "tf-1.15", "tf-2.15")),
+    "dropout_fed": (KEEP, ("tf-1.12", "tf-1.15", "tf-2.15")),
+    "learning_phase": (PHASE, ("tf-1.12", "tf-1.15")),
+    "estimator": (ESTIMATOR, ("tf-1.12", "tf-1.15")),
+}
+CASES = [
+    (environment, graph, *expectation)
+    for graph, (expectation, environments) in GRAPHS.items()
+    for environment in environments
+]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +100,7 @@ def expected(folder):
         return dict(data)
 
 
-@pytest.mark.parametrize(("environment", "graph", "given", "words"), GRAPHS)
+@pytest.mark.parametrize(("environment", "graph", "given", "words"), CASES)
 def test_infers_as_the_checkpoint_does(environments, trained, tmp_path, environment, graph, given, words):
     folder = trained(environment, graph)
     facts, answers = freeze(environments, environment, folder, tmp_path / "out")

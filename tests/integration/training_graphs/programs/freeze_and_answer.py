@@ -15,7 +15,7 @@ from modelmill_freezer import modelmill_plugins as freezers
 from modelmill_verifier import datasets
 from modelmill_verifier import modelmill_plugins as verifiers
 from modelmill_verifier.datasets import Dataset
-from modelmill_worker import Step, Tree, graph_def, options, signature
+from modelmill_worker import Step, Tree, graph_def, installed_tensorflow, options, signature
 
 
 def main(folder, output, values):
@@ -66,8 +66,9 @@ def as_fed(images, tensor, name):
 
 def ask(folder, tensor, fed, name):
     graph = graph_def.copy(graph_def.read(folder / "graph.pb"))
-    with tf.Graph().as_default() as imported, tf.Session(graph=imported) as session:
-        tf.import_graph_def(graph, name="")
+    v1 = installed_tensorflow.v1()
+    with tf.Graph().as_default() as imported, v1.Session(graph=imported) as session:
+        v1.import_graph_def(graph, name="")
         return session.run(name + ":0", {tensor.tensor: fed[tensor.name]})
 
 

@@ -11,6 +11,10 @@ import digits
 import numpy as np
 import tensorflow as tf
 
+if tf.__version__.startswith("2"):
+    tf = tf.compat.v1
+    tf.disable_v2_behavior()
+
 STEPS = 150
 #: For the net whose accuracy is looked at.
 LONGER = 500
@@ -199,24 +203,22 @@ def dropout_fed(folder):
     expect(folder, lambda images, _: net(images, 1.0))
 
 
-def keras_net(images, training=None):
+def keras_net(images):
     """tf.keras layers in a TensorFlow 1 graph, which ask the learning phase how to behave."""
     keras = tf.keras.layers
     net = keras.Conv2D(8, 3, strides=2, name="conv1")(images)
-    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn1")(net, training=training))
+    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn1")(net))
     net = keras.Dense(32, name="hidden")(keras.Flatten()(net))
-    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn2")(net, training=training))
-    net = keras.Dropout(0.3)(net, training=training)
-    logits = keras.Dense(digits.CLASSES, name="logits")(net)
-    return logits, tf.nn.softmax(logits, name="predictions")
+    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn2")(net))
+    net = keras.Dropout(0.3)(net)
+    return keras.Dense(digits.CLASSES, name="logits")(net)
 
 
 def learning_phase(folder):
     """tf.keras fitted, and its session saved, as the first Keras users of TensorFlow 1 did."""
     tf.keras.backend.set_session(session_of())
     images = tf.keras.layers.Input([digits.SIZE, digits.SIZE, 1], name="images")
-    logits, _ = keras_net(images)
-    probabilities = tf.keras.layers.Activation("softmax", name="probabilities")(logits)
+    probabilities = tf.keras.layers.Activation("softmax", name="probabilities")(keras_net(images))
     model = tf.keras.Model(images, probabilities)
     model.compile("adam", "sparse_categorical_crossentropy")
     given, answers = digits.training_data()

@@ -73,7 +73,8 @@ def make_inference_graph(
     stand_ins = [item for item in settled.stand_ins + stand_ins if graph_def.node_name(item.tensor) in needed]
     stand_ins.sort(key=lambda item: order[graph_def.node_name(item.tensor)])
     reference = ReferenceRun(_fed_otherwise(cuts), tuple(stand_ins), cuts.batch, _unlike(random))
-    answers = tuple(_open_again(tensor, cuts.batch) for tensor in chosen)
+    reshaped = any(request.shape is not None for request in requests)
+    answers = tuple(replace(tensor, shape=None) if reshaped else _open_again(tensor, cuts.batch) for tensor in chosen)
     endpoints = Signature(tuple(_renamed(tensor, cuts) for tensor in taken), answers, reference=reference)
     return InferenceGraph(endpoints, tuple(changes + cuts.changes), tuple(_notes(random)))
 

@@ -57,6 +57,7 @@ def _compute(
     fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
     feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
     mode.prepare(graph)
+    mode.check(graph, list(fetches.values()), list(feeds))
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + mode.tensors())
     restoration = plan_restoration(graph, needed, checkpoint)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))

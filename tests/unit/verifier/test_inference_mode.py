@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from modelmill_verifier import datasets
 from modelmill_verifier.datasets import Dataset
-from modelmill_worker import installed_tensorflow
+from modelmill_worker import StepError, installed_tensorflow
 from modelmill_worker.reference_run import ReferenceRun, StandIn
 from modelmill_worker.signature import Signature, Tensor
 
@@ -116,3 +116,14 @@ def test_what_cannot_be_compared_is_said(answer):
 
     facts, made = answer(build, ReferenceRun(unlike="It draws random numbers."))
     assert facts["skipped"] == made.skipped == "It draws random numbers."
+
+
+def test_a_queue_that_nothing_fills_is_not_waited_for(answer):
+    def build():
+        queue = v1.FIFOQueue(5, [tf.float32], [[3]], name="queue")
+        x = v1.placeholder(tf.float32, [None, 3], name="x")
+        tf.identity(x + queue.dequeue(), name="y")
+
+    with pytest.raises(StepError, match="queue_Dequeue") as caught:
+        answer(build, ReferenceRun())
+    assert caught.value.reason == "INPUT_NOT_FED"

@@ -34,6 +34,7 @@ STRING = DataType(7, "string", None, "string_val")
 BFLOAT16 = DataType(14, "bfloat16", "<u2", "half_val")
 HALF = DataType(19, "float16", "<f2", "half_val")
 RESOURCE = DataType(20, "resource", None, "resource_handle_val")
+VARIANT = DataType(21, "variant", None, "variant_val")
 
 _TYPES = (
     DataType(1, "float32", "<f4", "float_val"),
@@ -56,7 +57,7 @@ _TYPES = (
     DataType(18, "complex128", "<c16", "dcomplex_val"),
     HALF,
     RESOURCE,
-    DataType(21, "variant", None, "variant_val"),
+    VARIANT,
     DataType(22, "uint32", "<u4", "uint32_val"),
     DataType(23, "uint64", "<u8", "uint64_val"),
 )

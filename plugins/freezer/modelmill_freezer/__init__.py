@@ -7,6 +7,8 @@ from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role
 
+from modelmill_freezer._keras_step import freeze_keras
+from modelmill_freezer._saved_model_step import SavedModelFreezing, freeze_saved_model
 from modelmill_freezer._steps import FreezeOptions, freeze, normalise
 
 __version__ = "0.1.0"
@@ -28,6 +30,36 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 run=freeze,
                 options=FreezeOptions,
                 requires=("tensorflow>=1.5",),
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="freeze-saved-model",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.saved_model"),),
+                output="tf.frozen_graph",
+                run=freeze_saved_model,
+                options=SavedModelFreezing,
+                requires=("tensorflow>=1.5",),
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="freeze-keras-h5",
+                role=Role.CONVERT,
+                inputs=(("model", "keras.h5"),),
+                output="tf.frozen_graph",
+                run=freeze_keras,
+                options=FreezeOptions,
+                requires=("tensorflow>=1.11",),  # Before that TensorFlow comes without h5py.
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="freeze-keras",
+                role=Role.CONVERT,
+                inputs=(("model", "keras.v3"),),
+                output="tf.frozen_graph",
+                run=freeze_keras,
+                options=FreezeOptions,
+                requires=("tensorflow>=2.12",),  # The first that reads a .keras archive.
                 preference=Preference.WRITER,
             ),
             Edge(

@@ -1,7 +1,7 @@
 """The freezer's two steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
 from modelmill_worker.dataflow import prune
@@ -14,7 +14,10 @@ from modelmill_worker.source_files import SourceFile
 
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
+from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name
+from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
+from modelmill_freezer.inference.changes import Change
 from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
 GRAPH_FILE = "graph.pb"
@@ -36,6 +39,9 @@ class FreezeOptions:
     settings: Dict[str, str] = option(  # noqa: RUF009
         {}, "Placeholders that become constants, with values as JSON: is_training=false, keep_prob=1."
     )
+    inline_functions: bool = option(
+        True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
+    )
 
 
 def freeze(step: Step) -> Dict[str, Any]:
@@ -51,12 +57,17 @@ def freeze(step: Step) -> Dict[str, Any]:
     inferring = _prepare(graph, step.options, graph_file)
     endpoints = inferring.endpoints
     step.progress(0.3, "reading {}".format(checkpoint.name))
-    frozen = freeze_graph(graph, CheckpointValues(checkpoint.prefix), _output_nodes(endpoints))
+    values = CheckpointValues(checkpoint.prefix)
+    initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, values)
+    graph, calls = _without_calls(graph, _output_nodes(endpoints) + list(initializers), step.options)
+    endpoints = replace(endpoints, initializers=initializers)
+    frozen = freeze_graph(graph, values, _output_nodes(endpoints) + list(initializers))
     notes = list(inferring.notes + frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
     notes += told
     _write(step, frozen.graph, replace(endpoints, outputs=outputs))
+    inferring = replace(inferring, changes=inferring.changes + calls)
     facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
     return facts
@@ -70,7 +81,9 @@ def normalise(step: Step) -> Dict[str, Any]:
     nodes_before = len(graph.node)
     inferring = _prepare(graph, step.options, graph_file)
     endpoints = inferring.endpoints
-    pruned = prune(graph, _output_nodes(endpoints))
+    initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
+    endpoints = replace(endpoints, initializers=initializers)
+    pruned = prune(graph, _output_nodes(endpoints) + list(initializers))
     if has_variables(pruned):
         raise StepError(
             "CHECKPOINT_MISSING",
@@ -92,6 +105,20 @@ def _prepare(graph: GraphDef, options: FreezeOptions, file: SourceFile) -> Infer
     fix_input_shapes(graph, options.input_shapes)
     endpoints = inferring.endpoints
     return replace(inferring, endpoints=replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs)))
+
+
+def _without_calls(
+    graph: GraphDef, needed: Sequence[str], options: FreezeOptions
+) -> Tuple[GraphDef, Tuple[Change, ...]]:
+    """The graph with its calls of functions inlined, but under their names where they are outputs."""
+    from modelmill_freezer._tensorflow import library_of
+
+    if not graph.library.function or not options.inline_functions:
+        return graph, ()
+    inlined = inline_calls(graph, needed, library_of(graph))
+    keep_name(inlined, needed)
+    inline_in_functions(inlined.graph, needed, library_of(inlined.graph))
+    return inlined.graph, inlined.changes()
 
 
 def _output_nodes(endpoints: Signature) -> List[str]:

@@ -12,7 +12,7 @@ from modelmill_worker import signature as signatures
 from modelmill_worker.reference_run import PLAIN_RUN
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier import sessions
+from modelmill_verifier import sessions, tables
 from modelmill_verifier.inference_mode import InferenceMode
 from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
@@ -46,25 +46,32 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
             return RunResult(skipped=mode.unlike)
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
-        return _compute(graph, described, inputs, checkpoint, tf.__version__, mode)
+        return _compute(graph, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
 
     return run_on_inputs(step, signature, run)
 
 
 def _compute(
-    graph: Any, signature: Signature, inputs: Arrays, checkpoint: Optional[str], tensorflow: str, mode: InferenceMode
+    graph: Any,
+    signature: Signature,
+    inputs: Arrays,
+    checkpoint: Optional[str],
+    folder: Path,
+    tensorflow: str,
+    mode: InferenceMode,
 ) -> RunResult:
     fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
     feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
     mode.prepare(graph)
     mode.check(graph, list(fetches.values()), list(feeds))
-    needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + mode.tensors())
+    initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
+    needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
     restoration = plan_restoration(graph, needed, checkpoint)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)
     note = op_versions.dropped_note(op_versions.drop_default_attributes(pruned, version), version)
-    outputs = _run_in_session(pruned, restoration, feeds, fetches, mode)
+    outputs = _run_in_session(pruned, restoration, initializers, feeds, fetches, mode)
     return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=([note] if note else []) + mode.notes())
 
 
@@ -107,7 +114,12 @@ def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
 
 
 def _run_in_session(
-    graph: Any, restoration: Restoration, feeds: Arrays, fetches: Dict[str, str], mode: InferenceMode
+    graph: Any,
+    restoration: Restoration,
+    initializers: Dict[str, Dict[str, str]],
+    feeds: Arrays,
+    fetches: Dict[str, str],
+    mode: InferenceMode,
 ) -> Arrays:
     import tensorflow as tf
 
@@ -115,6 +127,8 @@ def _run_in_session(
         _import(graph)
         with sessions.open_session(imported) as session:
             for operation, feed in restoration.assignments():
+                session.run(operation, feed)
+            for operation, feed in initializers.items():
                 session.run(operation, feed)
             values = mode.run(session, fetches, feeds)
     return {name: sessions.plain(value) for name, value in values.items()}

@@ -58,7 +58,7 @@ def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) ->
             {"variables": [node.name for node in variables]},
         )
     reader = _open(checkpoint)
-    savers = _SaverOfGraph(graph)
+    savers = SaverOfGraph(graph)
     added: List[Any] = []
     values: Dict[str, Tuple[str, np.ndarray]] = {}
     own: Dict[str, Tuple[str, ...]] = {}
@@ -130,7 +130,7 @@ def _new_assignment(variable: Any, name: str) -> Tuple[Any, Any]:
     return placeholder, assignment
 
 
-class _SaverOfGraph:
+class SaverOfGraph:
     """The restoring part of the Savers in a graph."""
 
     def __init__(self, graph: Any) -> None:
@@ -140,7 +140,7 @@ class _SaverOfGraph:
         """The assignment that restores a variable, and the tensors that take the checkpoint's prefix for it."""
         for node in self._nodes.values():
             if node.op in _ASSIGNMENTS and graph_def.node_name(node.input[0]) == variable:
-                prefixes = self._prefixes_of(node)
+                prefixes = self.prefixes_of(node)
                 if prefixes:
                     return node.name, prefixes
         raise StepError(
@@ -149,9 +149,10 @@ class _SaverOfGraph:
             {"variable": variable},
         )
 
-    def _prefixes_of(self, assignment: Any) -> Tuple[str, ...]:
+    def prefixes_of(self, assignment: Any) -> Tuple[str, ...]:
+        """The tensors that take the checkpoint's prefix for what a node assigns; none where nothing is restored."""
         found = []
-        waiting = [graph_def.node_name(assignment.input[1])]
+        waiting = [graph_def.node_name(reference) for reference in assignment.input[1:]]
         seen: Set[str] = set()
         while waiting:
             name = waiting.pop()

@@ -84,9 +84,17 @@ def test_notes_batch_normalisation_in_training_mode(run, graph_of, tmp_path, cho
     assert bool(facts["notes"]) is not chosen
 
 
-def test_describes_both_edges():
+def test_describes_its_edges():
     (plugin,) = modelmill_plugins()
-    freeze, normalise_edge = plugin.edges
+    edges = {edge.name: edge for edge in plugin.edges}
+    freeze, normalise_edge = edges["freeze"], edges["normalise"]
+    assert {name: edge.inputs[0][1] for name, edge in edges.items()} == {
+        "freeze": "tf.checkpoint",
+        "freeze-saved-model": "tf.saved_model",
+        "freeze-keras-h5": "keras.h5",
+        "freeze-keras": "keras.v3",
+        "normalise": "tf.graph_def",
+    }
     assert plugin.name == "freezer"
     assert (freeze.role, freeze.inputs, freeze.output) == (
         Role.CONVERT,

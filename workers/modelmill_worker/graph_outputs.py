@@ -49,6 +49,7 @@ _MEASURING = frozenset(
 )
 #: Left over in graphs that were cut: a loop's counter, a result that nothing used.
 _LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Merge"}
+_CALLS = re.compile(r"(Stateless)?(If|While|Case)|(Stateful)?PartitionedCall")
 #: Never what a model is made for.
 _NEVER_OUTPUTS = frozenset(
     [
@@ -233,7 +234,7 @@ def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
         for name in ends
         if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS and not _is_pivot(flow, name)
     ]
-    wanted = [name for name in possible if not _is_loose(flow.nodes[name]) and not _AUXILIARY.search(name)]
+    wanted = [name for name in possible if not _is_loose(flow, name) and not _AUXILIARY.search(name)]
     return wanted or possible
 
 
@@ -243,7 +244,12 @@ def _is_pivot(flow: Dataflow, name: str) -> bool:
     return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in feeders)
 
 
-def _is_loose(node: NodeDef) -> bool:
+def _is_loose(flow: Dataflow, name: str) -> bool:
+    node = flow.nodes[name]
+    feeders = flow.feeders[name]
+    if node.op == "Identity" and feeders and _CALLS.fullmatch(flow.nodes[feeders[0]].op):
+        # TensorFlow 2 puts one behind every result of a condition, a loop or a call.
+        return _has_default_name(node)
     return node.op in _LOOSE and _has_default_name(node)
 
 

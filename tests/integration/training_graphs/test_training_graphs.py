@@ -28,6 +28,7 @@ QUEUE = ("shuffle_batch", ("Batch normalisation", "Dropout", "cut at shuffle_bat
 FED_QUEUE = ("fifo_queue_DequeueMany", ("is_training is false", "Conditions", "cut at fifo_queue"))
 ITERATOR = ("IteratorGetNext", ("Moving averages stand in", "Dropout", "cut at IteratorGetNext"))
 PLACEHOLDERS = ("images", ("training is false", "Conditions", "Gradients"))
+BY_HAND = ("shuffle_batch", ("Moving averages stand in", "cut at shuffle_batch"))
 KEEP = ("images", ("keep_prob is 1.0", "Dropout"))
 PHASE = ("images", ("keras_learning_phase is false", "Conditions"))
 ESTIMATOR = ("random_shuffle_queue_DequeueMany:1", ("Summaries", "any batch", "cut at random_shuffle"))
@@ -36,6 +37,8 @@ GRAPHS = {
     "slim_placeholder": (FED_QUEUE, ("tf-1.12",)),
     "data_iterator": (ITERATOR, ("tf-1.12", "tf-1.15", "tf-2.15")),
     "layers_placeholder": (PLACEHOLDERS, ("tf-1.12", "tf-1.15", "tf-2.15")),
+    "conditions_of_2": (PLACEHOLDERS, ("tf-1.15",)),
+    "averaged_by_hand": (BY_HAND, ("tf-1.12",)),
     "dropout_fed": (KEEP, ("tf-1.12", "tf-1.15", "tf-2.15")),
     "learning_phase": (PHASE, ("tf-1.12", "tf-1.15")),
     "estimator": (ESTIMATOR, ("tf-1.12", "tf-1.15")),

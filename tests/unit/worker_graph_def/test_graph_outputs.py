@@ -230,3 +230,16 @@ def test_an_auxiliary_head_is_left_out_where_there_is_another(graph_of):
     graph = graph_of(("x", "Placeholder"), ("AuxLogits/out", "Relu", "x"), ("Logits/out", "Relu", "x"))
     assert outputs_of(graph) == ["Logits/out:0"]
     assert outputs_of(graph_of(("x", "Placeholder"), ("AuxLogits/out", "Relu", "x"))) == ["AuxLogits/out:0"]
+
+
+CONDITION = (
+    ("x", "Placeholder"),
+    ("cond", "If", "x", "x"),
+    ("cond/Identity", "Identity", "cond"),
+    ("cond/Identity_1", "Identity", "cond:1"),
+)
+
+
+def test_results_of_a_condition_that_nobody_named_are_left_out_where_there_is_better(graph_of):
+    assert outputs_of(graph_of(*CONDITION, ("mean", "Identity", "cond:2"))) == ["mean:0"]
+    assert outputs_of(graph_of(*CONDITION)) == ["cond/Identity:0", "cond/Identity_1:0"]

@@ -179,6 +179,36 @@ def layers_placeholder(folder):
     expect(folder, layers_net)
 
 
+def conditions_of_2(folder):
+    """The same with TensorFlow 2's conditions, whose branches are functions."""
+    tf.compat.v1.enable_control_flow_v2()
+    tf.compat.v1.enable_resource_variables()
+    layers_placeholder(folder)
+
+
+def averaged_by_hand(folder):
+    """Batch normalisation as it was written before there were layers: moments, and an average of them."""
+
+    def normalised(net, training):
+        mean, variance = tf.nn.moments(net, [0, 1, 2], name="moments")
+        average = tf.train.ExponentialMovingAverage(0.9)
+        with tf.control_dependencies([average.apply([mean, variance])]):
+            learnt = tf.identity(mean), tf.identity(variance)
+        used = learnt if training else (average.average(mean), average.average(variance))
+        scale = tf.get_variable("scale", [net.shape[-1]], initializer=tf.ones_initializer())
+        shift = tf.get_variable("shift", [net.shape[-1]], initializer=tf.zeros_initializer())
+        return tf.nn.batch_normalization(net, used[0], used[1], shift, scale, 1e-3)
+
+    def net(images, training):
+        net = tf.nn.relu(normalised(tf.layers.conv2d(images, 8, 3, strides=2, name="conv1"), training))
+        logits = tf.layers.dense(tf.layers.flatten(net), digits.CLASSES, name="logits")
+        return logits, tf.nn.softmax(logits, name="predictions")
+
+    images, labels = queue_of_slices()
+    run_training(folder, train_op(net(images, True)[0], labels))
+    expect(folder, net)
+
+
 def dropout_fed(folder):
     """The nets of the tutorials: `keep_prob` is a placeholder, and nothing normalises."""
 
@@ -256,6 +286,8 @@ GRAPHS = {
         slim_placeholder,
         data_iterator,
         layers_placeholder,
+        conditions_of_2,
+        averaged_by_hand,
         dropout_fed,
         learning_phase,
         estimator,

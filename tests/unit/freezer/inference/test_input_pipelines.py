@@ -226,3 +226,27 @@ def test_another_batch_than_the_fixed_one_is_refused(graph):
     with pytest.raises(StepError, match="batch of 32") as caught:
         cut(made, "batch=1,28,28,1", outputs=("z",))
     assert caught.value.reason == "INPUT_SHAPE_MISMATCH"
+
+
+FLATTENED = (
+    QUEUE.format(dequeue="QueueDequeueManyV2", batch=32)
+    + """
+f/Shape = Const() dtype=DT_INT32 value=const:i[32,26,26,8]
+f/begin = Const() dtype=DT_INT32 value=const:i[0]
+f/end = Const() dtype=DT_INT32 value=const:i[1]
+f/first = StridedSlice(f/Shape, f/begin, f/end, f/end) T=DT_INT32
+f/rest = Const() dtype=DT_INT32 value=const:-1
+f/to = Pack(f/first, f/rest) T=DT_INT32
+flat = Reshape(y, f/to) T=DT_FLOAT Tshape=DT_INT32
+"""
+)
+
+
+@pytest.mark.parametrize("asked", [(), ("Cast",), ("Cast=1,28,28,1:float32",)])
+def test_a_batch_that_flattening_fixed_is_opened_wherever_the_cut_is(graph, asked):
+    made = graph(FLATTENED)
+    cuts = cut(made, *asked, outputs=("flat",))
+    nodes = graph_def.nodes_by_name(made)
+    assert graph_def.constant_value(nodes[nodes["flat"].input[1]]).tolist() == [-1, 26 * 26 * 8]
+    assert cuts.batch == 32
+    assert "Placeholder" not in cuts.changes[-1].what

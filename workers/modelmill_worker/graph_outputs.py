@@ -5,6 +5,7 @@ for training, saving and watching only: gradients and updates, losses and metric
 shapes are read from the nodes; nothing is run.
 """
 
+import json
 import re
 from typing import Dict, Iterable, List, Set, Tuple
 
@@ -12,6 +13,7 @@ from modelmill_worker import graph_def, tensor_types, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.pipeline_ends import find_pipeline_ends
+from modelmill_worker.setting_names import inference_value
 from modelmill_worker.signature import Tensor
 
 #: Where data come in.
@@ -120,12 +122,19 @@ def ranked_inputs(graph: GraphDef, outputs: Iterable[str]) -> List[Tuple[Tensor,
         if node.name in needed and node.op in FED and not is_setting(node)
     ]
     found.sort(key=lambda tensor: tensor.shape == ())
-    ranked = [(tensor, "a scalar to feed" if tensor.shape == () else "a placeholder to feed") for tensor in found]
+    ranked = [(tensor, _reason_to_feed(tensor)) for tensor in found]
     for end in find_pipeline_ends(graph, outputs):
         tensor = Tensor(end.tensor, graph_def.tensor_name(end.tensor), end.dtype, end.shape)
         where = "where the network takes it" if end.late else "what the input pipeline hands over"
         ranked.append((tensor, "{} ({}), to be fed instead".format(where, end.operation)))
     return ranked
+
+
+def _reason_to_feed(tensor: Tensor) -> str:
+    value = inference_value(tensor.name, tensor.dtype) if tensor.shape in (None, ()) else None
+    if value is not None:
+        return "a setting, {} in inference unless it is named as an input".format(json.dumps(value))
+    return "a scalar to feed" if tensor.shape == () else "a placeholder to feed"
 
 
 def is_setting(node: NodeDef) -> bool:

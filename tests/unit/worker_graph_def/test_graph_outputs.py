@@ -243,3 +243,12 @@ CONDITION = (
 def test_results_of_a_condition_that_nobody_named_are_left_out_where_there_is_better(graph_of):
     assert outputs_of(graph_of(*CONDITION, ("mean", "Identity", "cond:2"))) == ["mean:0"]
     assert outputs_of(graph_of(*CONDITION)) == ["cond/Identity:0", "cond/Identity_1:0"]
+
+
+def test_says_that_a_setting_need_not_be_fed(graph_of):
+    graph = graph_of(("is_training", "Placeholder"), ("x", "Placeholder"), ("y", "Select", "is_training", "x", "x"))
+    make_scalar(graph, "is_training", 10)
+    assert [(tensor.name, reason) for tensor, reason in ranked_inputs(graph, ["y"])] == [
+        ("x", "a placeholder to feed"),
+        ("is_training", "a setting, false in inference unless it is named as an input"),
+    ]

@@ -1,7 +1,7 @@
 """The step ``freeze-saved-model``: one signature of a SavedModel becomes a frozen graph, with no session."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -14,9 +14,10 @@ from modelmill_worker.plugin_api import Step, Tree
 from modelmill_worker.saved_model import SavedModel
 
 from modelmill_freezer._saved_keys import name_after_saved_keys
-from modelmill_freezer._signature_freezing import Source, freeze_source
+from modelmill_freezer._signature_freezing import Source, freeze_source, wanted_ends
 from modelmill_freezer._steps import GRAPH_FILE, FreezeOptions
 from modelmill_freezer._tables import VocabulariesAmong
+from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,32 @@ def freeze_saved_model(step: Step) -> Dict[str, Any]:
     path = saved_model.find(tree)
     step.progress(0.0, "reading {}".format(path.name))
     model = saved_model.read(path, step.options.signature_key, step.options.tags)
-    ends = model.called()
+    inferring = _inferring(model, step.options)
     name_after_saved_keys(model.graph, model.meta_graph.saver_def.restore_op_name, library_of(model.graph))
     assets = _Assets(model, path.parent, tree)
-    source = Source(model.graph, ends, _initialisers(model), _Values(tree, path.parent), assets.content)
+    source = Source(model.graph, inferring.endpoints, _initialisers(model), _Values(tree, path.parent), assets.content)
     facts = freeze_source(step, source, GRAPH_FILE)
     facts.update(graph=path.name, signature=model.signature_key, tags=list(model.tags))
+    facts["changes"] = [change.fact() for change in inferring.changes] + facts["changes"]
+    facts["notes"] = list(inferring.notes) + facts["notes"]
     return facts
+
+
+def _inferring(model: SavedModel, options: SavedModelFreezing) -> InferenceGraph:
+    """The ends that are wanted. A signature's graph is for inference as it is, unless placeholders are to be settled.
+
+    A SavedModel without any signature is treated as a graph, of which the outputs must be named.
+    Raises StepError SIGNATURE_NOT_FOUND, and what `make_inference_graph` and `wanted_ends` raise.
+    """
+    if model.signature is None and not (options.outputs and not model.signature_keys):
+        model.called()
+    if model.signature is None:
+        return make_inference_graph(model.graph, options.outputs, options.inputs, options.settings)
+    ends = wanted_ends(model.signature, options.outputs, options.inputs)
+    if not options.settings:
+        return InferenceGraph(ends, (), ())
+    outputs, inputs = [it.tensor for it in ends.outputs], [it.tensor for it in ends.inputs]
+    return replace(make_inference_graph(model.graph, outputs, inputs, options.settings), endpoints=ends)
 
 
 #: Where a MetaGraphDef says what to run once: of TensorFlow 2, of TensorFlow 1, and of TensorFlow 1 before 1.5.

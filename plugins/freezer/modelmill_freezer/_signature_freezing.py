@@ -45,9 +45,8 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     from modelmill_freezer._tensorflow import infer_outputs, library_of
 
     options = step.options
-    ends = _wanted(source.ends, options.outputs, options.inputs)
     nodes_before = len(source.graph.node) + sum(len(it.node_def) for it in source.graph.library.function)
-    inlined, ends = _without_calls(source, ends, library_of(source.graph), options.inline_functions)
+    inlined, ends = _without_calls(source, source.ends, library_of(source.graph), options.inline_functions)
     if options.inline_functions:
         inline_in_functions(inlined.graph, _nodes(ends.outputs), library_of(inlined.graph))
     step.progress(0.3, "reading the values")
@@ -76,7 +75,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     }
 
 
-def _wanted(ends: Signature, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:
+def wanted_ends(ends: Signature, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:
     """The outputs and inputs that are asked for, by their names in the signature or their tensors; all where none are.
 
     Raises StepError OUTPUT_NOT_FOUND, INPUT_NOT_FOUND or INPUTS_MISSING.

@@ -171,6 +171,9 @@ def test_makes_no_more_nodes_than_tensorflow(run, written, compare):
     shapes = {"input_shapes": {"x": [2, 3]}}
     models = [saved_model(folder / "functions", key, **shapes) for key in ("captures", "branches", "loops")]
     models += [saved_model(folder / "functions", "embeds"), saved_model(folder / "recurrent")]
+    if corpus_folder().is_dir():
+        found = ("basic-pitch/nmp", "kws-dscnn/kws_ref_model", "mtcnn/keras2/pnet_saved_model")
+        models += [saved_model(corpus_folder() / path) for path in found]
     pairs = [(model["path"], model.get("part", {}).get("signature_key", "serving_default")) for model in models]
     theirs = run("tf-2.15", "convert_with_tensorflow.py", *[item for pair in pairs for item in pair])
     for model, ours, their in zip(models, compare("tf-2.15", *models), theirs, strict=True):

@@ -8,7 +8,7 @@ from modelmill_worker.errors import StepError
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from function_graphs import FLOAT, function, new_graph, node  # noqa: E402
+from function_graphs import FLOAT, function, new_graph, node
 
 pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
 

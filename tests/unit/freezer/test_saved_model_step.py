@@ -8,7 +8,9 @@ from modelmill_worker import graph_def, options, signature
 from modelmill_worker.errors import StepError
 from modelmill_worker.plugin_api import Step, Tree
 
-pytest.importorskip("tensorflow", reason="needs an environment with TensorFlow")
+saved_model_pb2 = pytest.importorskip(
+    "tensorflow.core.protobuf.saved_model_pb2", reason="needs an environment with TensorFlow"
+)
 
 
 @pytest.fixture
@@ -70,3 +72,14 @@ def test_names_the_signatures_that_there_are(freeze, saved_model):
     with pytest.raises(StepError) as caught:
         freeze(saved_model, signature_key="serve")
     assert (caught.value.reason, caught.value.details["known"]) == ("SIGNATURE_NOT_FOUND", ["serving_default"])
+
+
+def test_takes_named_outputs_where_there_is_no_signature(freeze, saved_model):
+    path = saved_model / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    model.meta_graphs[0].signature_def.clear()
+    path.write_bytes(model.SerializeToString())
+    facts, _, ends = freeze(saved_model, outputs=["prob"], inputs=["pnet/input=1,24,24,3"])
+    assert [(it.name, it.shape) for it in ends.inputs] == [("pnet/input", (1, 24, 24, 3))]
+    assert [(it.name, it.shape) for it in ends.outputs] == [("prob", (1, 7, 7, 2))]
+    assert facts["signature"] == ""

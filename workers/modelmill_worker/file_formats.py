@@ -42,6 +42,8 @@ class FileFormat(enum.Enum):
     TFJS_LAYERS_MODEL = "the model.json of a TensorFlow.js layers model"
     JSON = "a JSON file"
     GZIP = "a file packed with gzip"
+    GIT_LFS_POINTER = "what Git LFS leaves in a large file's place"
+    HTML = "a web page"
     TEXT = "a text file"
     UNKNOWN = "in no format that modelmill knows"
 
@@ -72,6 +74,8 @@ _TEXT_STARTS = (
     (re.compile(rb"(meta_info_def|graph_def|saver_def|collection_def)\s*:?\s*[{<]"), FileFormat.META_GRAPH_TEXT),
     (re.compile(rb"saved_model_schema_version\s*:|meta_graphs\s*:?\s*[{<]"), FileFormat.SAVED_MODEL_TEXT),
     (re.compile(rb"model_checkpoint_path\s*:"), FileFormat.CHECKPOINT_STATE),
+    (re.compile(rb"version https://git-lfs"), FileFormat.GIT_LFS_POINTER),
+    (re.compile(rb"<(!doctype\s+html|html)", re.IGNORECASE), FileFormat.HTML),
 )
 _TEXT_BLANKS = re.compile(rb"(\xef\xbb\xbf)?(\s+|#[^\n]*(\n|$))*")
 #: Of GraphDef, MetaGraphDef and SavedModel.

@@ -96,7 +96,7 @@ def meta_graph_class() -> Any:
 
 def parse_into(message: Any, data: bytes, file_name: str) -> Any:
     """A message that holds graphs, filled from a file's content, binary or text. Raises StepError GRAPH_DEF_DAMAGED."""
-    is_text = file_formats.recognise_bytes(data) is FileFormat.SAVED_MODEL_TEXT
+    is_text = file_formats.recognise_bytes(data) in (FileFormat.SAVED_MODEL_TEXT, FileFormat.META_GRAPH_TEXT)
     return (_parse_text if is_text else _parse_binary)(message, data, file_name)
 
 

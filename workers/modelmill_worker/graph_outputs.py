@@ -5,6 +5,7 @@ for training, saving and watching only: gradients and updates, losses and metric
 shapes are read from the nodes; nothing is run.
 """
 
+import json
 import re
 from typing import Dict, Iterable, List, Set, Tuple
 
@@ -12,6 +13,7 @@ from modelmill_worker import graph_def, tensor_types, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.pipeline_ends import find_pipeline_ends
+from modelmill_worker.setting_names import inference_value
 from modelmill_worker.signature import Tensor
 
 #: Where data come in.
@@ -49,6 +51,7 @@ _MEASURING = frozenset(
 )
 #: Left over in graphs that were cut: a loop's counter, a result that nothing used.
 _LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Merge"}
+_CALLS = re.compile(r"(Stateless)?(If|While|Case)|(Stateful)?PartitionedCall")
 #: Never what a model is made for.
 _NEVER_OUTPUTS = frozenset(
     [
@@ -74,6 +77,8 @@ _HEAD_NAMES = re.compile(
     r"prob|predict|output|logit|softmax|sigmoid|score|class|box|landmark|heatmap|offset|detection|embedding|label|final",
     re.IGNORECASE,
 )
+#: A second head that helps to train the layers below.
+_AUXILIARY = re.compile(r"(^|/)aux", re.IGNORECASE)
 _PASSING_ON = frozenset(["Identity", "Reshape", "Squeeze", "Cast"])
 
 
@@ -117,12 +122,19 @@ def ranked_inputs(graph: GraphDef, outputs: Iterable[str]) -> List[Tuple[Tensor,
         if node.name in needed and node.op in FED and not is_setting(node)
     ]
     found.sort(key=lambda tensor: tensor.shape == ())
-    ranked = [(tensor, "a scalar to feed" if tensor.shape == () else "a placeholder to feed") for tensor in found]
+    ranked = [(tensor, _reason_to_feed(tensor)) for tensor in found]
     for end in find_pipeline_ends(graph, outputs):
         tensor = Tensor(end.tensor, graph_def.tensor_name(end.tensor), end.dtype, end.shape)
         where = "where the network takes it" if end.late else "what the input pipeline hands over"
         ranked.append((tensor, "{} ({}), to be fed instead".format(where, end.operation)))
     return ranked
+
+
+def _reason_to_feed(tensor: Tensor) -> str:
+    value = inference_value(tensor.name, tensor.dtype) if tensor.shape in (None, ()) else None
+    if value is not None:
+        return "a setting, {} in inference unless it is named as an input".format(json.dumps(value))
+    return "a scalar to feed" if tensor.shape == () else "a placeholder to feed"
 
 
 def is_setting(node: NodeDef) -> bool:
@@ -231,7 +243,7 @@ def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
         for name in ends
         if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS and not _is_pivot(flow, name)
     ]
-    wanted = [name for name in possible if not _is_loose(flow.nodes[name])]
+    wanted = [name for name in possible if not _is_loose(flow, name) and not _AUXILIARY.search(name)]
     return wanted or possible
 
 
@@ -241,7 +253,12 @@ def _is_pivot(flow: Dataflow, name: str) -> bool:
     return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in feeders)
 
 
-def _is_loose(node: NodeDef) -> bool:
+def _is_loose(flow: Dataflow, name: str) -> bool:
+    node = flow.nodes[name]
+    feeders = flow.feeders[name]
+    if node.op == "Identity" and feeders and _CALLS.fullmatch(flow.nodes[feeders[0]].op):
+        # TensorFlow 2 puts one behind every result of a condition, a loop or a call.
+        return _has_default_name(node)
     return node.op in _LOOSE and _has_default_name(node)
 
 

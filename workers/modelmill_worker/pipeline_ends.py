@@ -69,7 +69,15 @@ def find_pipeline_ends(graph: GraphDef, outputs: Iterable[str]) -> List[End]:
 
 
 def is_batched(flow: Dataflow, tensor: str) -> bool:
-    """Whether a tensor's first dimension may be a batch's: no operation before it handles single examples."""
+    """Whether a tensor's first dimension may be a batch's.
+
+    It is where the network takes the tensor as it is, and else where no operation before it handles single examples: a
+    queue may hand over batches one by one.
+    """
+    wanted = tensor_types.shape_for_users(flow, tensor)
+    shape = tensor_types.find_shape(flow, tensor)
+    if wanted is not None and shape is not None:
+        return len(wanted) == len(shape)
     before = [flow.nodes[name].op for name in flow.ancestors([graph_def.node_name(tensor)])]
     return not any(_OF_ONE.fullmatch(operation) for operation in before)
 

@@ -56,7 +56,9 @@ _FIXED_TYPES: Dict[str, str] = {
 _DECODED_IMAGE = re.compile(r"Decode(AndCrop)?(Jpeg|Png|Image|Bmp)")
 _DEQUEUES = re.compile(r"QueueDequeue(Many|UpTo)?(V2)?")
 _SINGLE_DEQUEUES = ("QueueDequeue", "QueueDequeueV2")
-_PASSING_ON = frozenset(["Identity", "Cast", "Relu", "Relu6", "StopGradient", "CheckNumerics"])
+_PASSING_ON = frozenset(
+    ["Identity", "Cast", "Relu", "Relu6", "StopGradient", "CheckNumerics", "Pad", "MirrorPad", "MaxPool", "AvgPool"]
+)
 _WITH_CONSTANT = frozenset(["Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "Maximum", "Minimum"])
 
 
@@ -117,7 +119,7 @@ def find_shape(flow: Dataflow, reference: str) -> Shape:
     found = told_shape(node, index)
     if found is None:
         found = _handed_over(flow, node, index)
-    return _shape_for_users(flow, reference) if found is None else found
+    return shape_for_users(flow, reference) if found is None else found
 
 
 def _handed_over(flow: Dataflow, node: NodeDef, index: int) -> Shape:
@@ -166,7 +168,7 @@ def _parsed_shapes(node: NodeDef) -> List[Shape]:
     return list(sparse_shapes) + [None if shape is None else batch + shape for shape in dense]
 
 
-def _shape_for_users(flow: Dataflow, reference: str) -> Shape:
+def shape_for_users(flow: Dataflow, reference: str) -> Shape:
     """The shape that one of the nodes taking a tensor needs, looking through operations that keep it."""
     waiting = [reference]
     seen = set()

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Sequence, Tuple
 
-from modelmill_worker import graph_def, signature, source_files
+from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
 from modelmill_worker.dataflow import prune
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.options import option
 from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature
+from modelmill_worker.source_files import SourceFile
 
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
@@ -53,7 +54,7 @@ def freeze(step: Step) -> Dict[str, Any]:
     step.progress(0.0, "reading {}".format(graph_file.name))
     graph = graph_def.read(graph_file.path)
     nodes_before = len(graph.node)
-    inferring = _prepare(graph, step.options)
+    inferring = _prepare(graph, step.options, graph_file)
     endpoints = inferring.endpoints
     step.progress(0.3, "reading {}".format(checkpoint.name))
     values = CheckpointValues(checkpoint.prefix)
@@ -78,7 +79,7 @@ def normalise(step: Step) -> Dict[str, Any]:
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)
     nodes_before = len(graph.node)
-    inferring = _prepare(graph, step.options)
+    inferring = _prepare(graph, step.options, graph_file)
     endpoints = inferring.endpoints
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
@@ -97,11 +98,10 @@ def normalise(step: Step) -> Dict[str, Any]:
     return dict(_facts(nodes_before, pruned, inferring, notes), graph=graph_file.name)
 
 
-def _prepare(graph: GraphDef, options: FreezeOptions) -> InferenceGraph:
+def _prepare(graph: GraphDef, options: FreezeOptions, file: SourceFile) -> InferenceGraph:
     """Make it an inference graph, choose inputs and outputs, and fix the shapes asked for; in place."""
-    inferring = make_inference_graph(
-        graph, options.outputs, options.inputs, options.settings, fed=tuple(options.input_shapes)
-    )
+    outputs = options.outputs or meta_graph_signature.read_outputs(file.path)
+    inferring = make_inference_graph(graph, outputs, options.inputs, options.settings, fed=tuple(options.input_shapes))
     fix_input_shapes(graph, options.input_shapes)
     endpoints = inferring.endpoints
     return replace(inferring, endpoints=replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs)))

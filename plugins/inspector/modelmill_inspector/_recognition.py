@@ -21,6 +21,15 @@ _SINGLE_FILES = {
     FileFormat.TFJS_GRAPH_MODEL: "tfjs.graph_model",
     FileFormat.TFJS_LAYERS_MODEL: "tfjs.layers_model",
 }
+_GENERAL_ADVICE = "Give a checkpoint's prefix, a graph, a SavedModel's folder or a model file."
+#: What to do with files that hold a model in a way.
+_ADVICE = {
+    FileFormat.GZIP: "Unpack it, and give what is in it.",
+    FileFormat.ZIP: "Unpack it, and give what is in it.",
+    FileFormat.GIT_LFS_POINTER: "Fetch the file itself with `git lfs pull`.",
+    FileFormat.HTML: "A download brought a page instead of the file: fetch the file itself.",
+    FileFormat.CHECKPOINT_STATE: "The checkpoint that it names is not there: give the folder or prefix of one.",
+}
 _DEFAULTS = InspectOptions()
 #: How many file names an error lists.
 _LISTED = 8
@@ -119,6 +128,9 @@ def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
     facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
     facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
     notes = []
+    names = source_files.checkpoint_names(files)
+    if len(names) > 1:
+        notes.append("Of {} checkpoints this is the one that TensorFlow's note calls the latest.".format(len(names)))
     if not facts["variables"]:
         notes.append(
             "{} has no variables that its outputs need: the checkpoint changes nothing.".format(graph_file.name)
@@ -187,10 +199,9 @@ def _no_model(files: Sequence[SourceFile]) -> StepError:
     seen: List[str] = ["{} ({})".format(file.name, file.format.value) for file in files]
     more = " and {} more".format(len(seen) - _LISTED) if len(seen) > _LISTED else ""
     listed = "What is there: {}{}.".format(", ".join(seen[:_LISTED]), more) if seen else "There are no files."
+    advice = next((_ADVICE[file.format] for file in files if file.format in _ADVICE), _GENERAL_ADVICE)
     return StepError(
         "NO_MODEL_FOUND",
-        "No model was found. {} Give a checkpoint's prefix, a graph, a SavedModel's folder or a model file.".format(
-            listed
-        ),
+        "No model was found. {} {}".format(listed, advice),
         {"files": {file.name: file.format.name for file in files}},
     )

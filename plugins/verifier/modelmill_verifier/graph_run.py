@@ -63,6 +63,7 @@ def _compute(
     fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
     feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
     mode.prepare(graph)
+    mode.check(graph, list(fetches.values()), list(feeds))
     initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
     restoration = plan_restoration(graph, needed, checkpoint)

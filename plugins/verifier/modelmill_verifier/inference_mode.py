@@ -5,10 +5,10 @@ their moving averages. The output of a batch normalisation that is fixed to trai
 in inference, computed here from its input, as the graph has come to it so far, and from its variables.
 """
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 import numpy as np
-from modelmill_worker import graph_def
+from modelmill_worker import StepError, graph_def
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.reference_run import ReferenceRun, StandIn
 from modelmill_worker.signature import Tensor
@@ -36,7 +36,7 @@ class InferenceMode:
         return self._reference.inputs.get(tensor.name, graph_def.tensor_name(tensor.tensor))
 
     def prepare(self, graph: Any) -> None:
-        """Keep a run with stand-ins from training: what updates variables waits at control inputs, which are cut, in place."""
+        """Keep a run with stand-ins from training: updates wait at control inputs, which are cut here, in place."""
         if self._reference.is_plain():
             return
         flow = Dataflow(graph)
@@ -46,6 +46,28 @@ class InferenceMode:
             if len(kept) != len(node.input):
                 del node.input[:]
                 node.input.extend(kept)
+
+    def check(self, graph: Any, fetches: List[str], feeds: List[str]) -> None:
+        """Raise StepError INPUT_NOT_FED where a run would wait for a queue that nobody fills."""
+        flow = Dataflow(graph)
+        given = {graph_def.node_name(name) for name in feeds + [item.tensor for item in self._reference.stand_ins]}
+        read = [name for item in self._reference.stand_ins for name in (item.source, item.mean, item.variance) if name]
+        waiting = [graph_def.node_name(name) for name in fetches + read]
+        reached: Set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            if name in reached or name in given:
+                continue
+            reached.add(name)
+            waiting.extend(flow.feeders.get(name, []))
+        queues = sorted(name for name in reached if name in flow.nodes and "Dequeue" in flow.nodes[name].op)
+        if queues:
+            raise StepError(
+                "INPUT_NOT_FED",
+                "The source waits for the queue behind {}, which nothing fills here. Name a tensor behind it as an "
+                "input, or leave the verification out.".format(queues[0]),
+                {"waiting": queues},
+            )
 
     def tensors(self) -> List[str]:
         """The tensors that a run needs besides its own."""

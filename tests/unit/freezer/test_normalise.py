@@ -108,3 +108,32 @@ def test_describes_its_edges():
 
 def test_preloads_nothing_where_there_is_no_tensorflow():
     _preload()
+
+
+def test_the_signature_of_a_meta_graph_names_the_outputs(run, graph_of, tmp_path):
+    meta_graph = graph_def.meta_graph_class()()
+    graph = graph_of(("x", "Placeholder"), ("hidden", "Relu", "x"), ("prob", "Softmax", "hidden"))
+    meta_graph.graph_def.ParseFromString(graph.SerializeToString())
+    meta_graph.signature_def["features"].outputs["any"].name = "hidden:0"
+    (tmp_path / "model.meta").write_bytes(meta_graph.SerializeToString())
+    facts, written, endpoints = run(tmp_path / "model.meta")
+    assert facts["outputs"] == [tensor.name for tensor in endpoints.outputs] == ["hidden"]
+    assert [node.name for node in written.node] == ["x", "hidden"]
+
+
+def test_names_given_come_before_those_of_a_signature(run, graph_of, tmp_path):
+    meta_graph = graph_def.meta_graph_class()()
+    graph = graph_of(("x", "Placeholder"), ("hidden", "Relu", "x"), ("prob", "Softmax", "hidden"))
+    meta_graph.graph_def.ParseFromString(graph.SerializeToString())
+    meta_graph.signature_def["features"].outputs["any"].name = "hidden:0"
+    (tmp_path / "model.meta").write_bytes(meta_graph.SerializeToString())
+    assert run(tmp_path / "model.meta", outputs=["prob:0"])[0]["outputs"] == ["prob"]
+
+
+def test_tells_the_changes_that_made_the_graph_infer(run, graph_of, tmp_path):
+    graph = graph_of(("x", "Placeholder"), ("checked", "CheckNumerics", "x"), ("y", "Relu", "checked"))
+    graph_def.write(tmp_path / "graph.pb", graph)
+    facts, written, _ = run(tmp_path / "graph.pb")
+    (change,) = facts["changes"]
+    assert (change["nodes"], change["count"]) == (["checked"], 1)
+    assert [node.op for node in written.node] == ["Placeholder", "Identity", "Relu"]

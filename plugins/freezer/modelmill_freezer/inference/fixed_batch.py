@@ -6,6 +6,7 @@ For a batch of 32 that is the same. A constant that starts with the batch size a
 state of a recurrent net, say) keeps the batch fixed.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Optional, Set, Tuple
 
@@ -74,9 +75,26 @@ def _open_shape(flow: Dataflow, node: NodeDef, batch: int) -> Optional[Tuple[int
         if not values or values[0] != batch:
             return None
         told = values if -1 not in values else told
+    elif not told:
+        told = _flattened(flow, operand)
     if not told or told[0] != batch or -1 in told:
         return None
     return (-1, *told[1:])
+
+
+def _flattened(flow: Dataflow, operand: NodeDef) -> Tuple[int, ...]:
+    """The shape that Pack(Shape(x)[0], -1) flattens x to, where building the graph made a constant of Shape(x)."""
+    feeders = [flow.nodes[name] for name in flow.feeders[operand.name]]
+    if operand.op != "Pack" or [node.op for node in feeders] != ["StridedSlice", "Const"]:
+        return ()
+    shape, begin = [flow.nodes[name] for name in flow.feeders[feeders[0].name][:2]]
+    is_shape = shape.op == "Const" and re.search(r"(^|/)Shape(_\d+)?$", shape.name) is not None
+    if not is_shape or begin.op != "Const" or graph_def.constant_value(begin).tolist() != [0]:
+        return ()
+    if graph_def.constant_value(feeders[1]).tolist() != -1:
+        return ()
+    sizes = [int(size) for size in graph_def.constant_value(shape)]
+    return (sizes[0], int(np.prod(sizes[1:], dtype=np.int64)))
 
 
 def _is_constant(flow: Dataflow, reference: str) -> bool:

@@ -70,10 +70,12 @@ def make_inference_graph(
     cuts = cut_inputs(graph, nodes, requests)
     taken = choose_inputs(graph, nodes, [_placeholder_of(request.tensor, cuts) for request in requests])
     random = drawn(graph, nodes)
-    stand_ins = [item for item in settled.stand_ins + stand_ins if graph_def.node_name(item.tensor) in needed]
+    behind = _behind_cuts(source, nodes, cuts)
+    stand_ins = [item for item in settled.stand_ins + stand_ins if graph_def.node_name(item.tensor) in behind]
     stand_ins.sort(key=lambda item: order[graph_def.node_name(item.tensor)])
     reference = ReferenceRun(_fed_otherwise(cuts), tuple(stand_ins), cuts.batch, _unlike(random))
-    answers = tuple(_open_again(tensor, cuts.batch) for tensor in chosen)
+    reshaped = any(request.shape is not None for request in requests)
+    answers = tuple(replace(tensor, shape=None) if reshaped else _open_again(tensor, cuts.batch) for tensor in chosen)
     endpoints = Signature(tuple(_renamed(tensor, cuts) for tensor in taken), answers, reference=reference)
     return InferenceGraph(endpoints, tuple(changes + cuts.changes), tuple(_notes(random)))
 
@@ -113,6 +115,19 @@ def _data_order(flow: Dataflow) -> Dict[str, int]:
                 waiting.append((name, True))
                 waiting.extend((feeder, False) for feeder in flow.feeders[name])
     return order
+
+
+def _behind_cuts(source: Dataflow, outputs: Sequence[str], cuts: Cuts) -> Set[str]:
+    """What the source computes for the outputs once the tensors that the graph is cut at are fed."""
+    cut = {graph_def.node_name(name) for name in cuts.names.values()}
+    reached: Set[str] = set()
+    waiting = [name for name in outputs if name in source.nodes]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached and name not in cut:
+            reached.add(name)
+            waiting.extend(source.feeders[name])
+    return reached
 
 
 def _placeholder_of(tensor: str, cuts: Cuts) -> str:

@@ -49,8 +49,9 @@ def cut_inputs(graph: GraphDef, outputs: Sequence[str], requests: Sequence[Input
     INPUTS_MISSING where the user has named inputs and the outputs still depend on a pipeline.
     """
     cuts = Cuts()
+    fixed = _fixed_batch(graph, outputs)
     for request in requests:
-        _cut_as_asked(graph, outputs, request, cuts)
+        _cut_as_asked(graph, outputs, request, cuts, fixed)
     ends = find_pipeline_ends(graph, outputs)
     if requests and ends:
         raise _pipelines_left(ends)
@@ -59,7 +60,15 @@ def cut_inputs(graph: GraphDef, outputs: Sequence[str], requests: Sequence[Input
     return cuts
 
 
-def _cut_as_asked(graph: GraphDef, outputs: Sequence[str], request: InputRequest, cuts: Cuts) -> None:
+def _fixed_batch(graph: GraphDef, outputs: Sequence[str]) -> int:
+    """The one batch size that input pipelines hand over; 0 where it is open, or not the same everywhere."""
+    flow = Dataflow(graph)
+    ends = [end for end in find_pipeline_ends(graph, outputs) if end.shape and is_batched(flow, end.tensor)]
+    sizes = {end.shape[0] for end in ends if end.shape}
+    return max(sizes) if len(sizes) == 1 and min(sizes) > 1 else 0
+
+
+def _cut_as_asked(graph: GraphDef, outputs: Sequence[str], request: InputRequest, cuts: Cuts, fixed_batch: int) -> None:
     flow = Dataflow(graph)
     node = flow.nodes.get(request.node)
     if node is None or node.name not in flow.ancestors(outputs):
@@ -76,11 +85,14 @@ def _cut_as_asked(graph: GraphDef, outputs: Sequence[str], request: InputRequest
     if node.op in FED and graph_def.output_index(request.tensor) == 0:
         _fix_shape(graph, request)
         return
+    operation = node.op
     found = tensor_types.find_shape(flow, request.tensor)
+    if found and found[0] < 0 and fixed_batch and is_batched(flow, request.tensor):
+        found = (fixed_batch, *found[1:])
     shape = _settle_batch(graph, outputs, request.tensor, found, request.shape, cuts)
     name = _cut(graph, outputs, canonical(request.tensor), request.dtype or dtype, shape)
     cuts.names[name] = canonical(request.tensor)
-    cuts.changes.append(_told(request.tensor, node.op, request.dtype or dtype, shape, "as asked"))
+    cuts.changes.append(_told(request.tensor, operation, request.dtype or dtype, shape, "as asked"))
 
 
 def _fix_shape(graph: GraphDef, request: InputRequest) -> None:

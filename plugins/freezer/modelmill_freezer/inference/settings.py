@@ -6,10 +6,10 @@ its use: the branch that drops out or normalises with the batch's own statistics
 
 import json
 import re
-from typing import Any, Collection, List, Mapping, Optional
+from typing import Collection, List, Mapping, Optional
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, setting_names, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
@@ -20,17 +20,6 @@ from modelmill_freezer._nearest_names import nearest_names
 from modelmill_freezer.inference.changes import Change
 from modelmill_freezer.inference.tensor_uses import become
 
-#: What a name ends in, and the value for inference; the first that fits counts.
-_TRUTHS = (
-    (re.compile(r"(^|[^a-z])(is_?)?(inference|test|testing|eval|evaluation|deterministic)(_?mode|_?phase)?$"), True),
-    (re.compile(r"(^|[^a-z])(is_?)?train(ing)?(_?mode|_?phase|_?flag|able)?$|phase_?train|learning_?phase$"), False),
-    (re.compile(r"(^|[^a-z])(use_?|do_?|apply_?)drop_?out$"), False),
-)
-_NUMBERS = (
-    (re.compile(r"keep(_?prob(ability)?|_?rate)?$"), 1.0),
-    (re.compile(r"drop(_?out)?(_?prob(ability)?|_?rate)$"), 0.0),
-)
-_COPY_SUFFIX = re.compile(r"_\d+$")
 _BRANCHES = ("Switch", "RefSwitch", "If", "StatelessIf")
 #: What only a branch for training does.
 _TRAINS = re.compile(r"(Stateless)?Random(Uniform|StandardNormal|UniformInt)(V2)?|TruncatedNormal")
@@ -86,7 +75,7 @@ class Settings:
         kind = tensors.data_type(node.attr["dtype"].type).name
         if shape not in (None, ()) or (kind != "bool" and kind not in tensors.FLOATING):
             return None
-        named = _named_value(node.name, _TRUTHS if kind == "bool" else _NUMBERS)
+        named = setting_names.inference_value(node.name, kind)
         if named is not None:
             return np.array(named, np.float32 if kind == "bfloat16" else kind)
         if kind != "bool":
@@ -140,14 +129,6 @@ def _normalises_batches(node: NodeDef) -> bool:
 
 def _is_set(node: NodeDef, attribute: str) -> bool:
     return attribute not in node.attr or bool(node.attr[attribute].b)
-
-
-def _named_value(name: str, table: Any) -> Optional[Any]:
-    leaf = _COPY_SUFFIX.sub("", name.rsplit("/", 1)[-1]).lower()
-    for pattern, value in table:
-        if pattern.search(leaf):
-            return value
-    return None
 
 
 def _value_of(node: NodeDef, name: str, text: str) -> np.ndarray:

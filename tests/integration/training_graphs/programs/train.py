@@ -11,7 +11,13 @@ import digits
 import numpy as np
 import tensorflow as tf
 
+if tf.__version__.startswith("2"):
+    tf = tf.compat.v1
+    tf.disable_v2_behavior()
+
 STEPS = 150
+#: For the net whose accuracy is looked at.
+LONGER = 500
 BATCH = 32
 RATE = 0.005
 DECAY = 0.95
@@ -79,7 +85,7 @@ def train_op(logits, labels, averages=False):
         return tf.identity(total, name="train_loss")
 
 
-def run_training(folder, step, feed=None):
+def run_training(folder, step, feed=None, steps=STEPS):
     """Run the steps, with the queues where there are any, and save."""
     saver = tf.train.Saver()
     merged = tf.summary.merge_all()
@@ -87,7 +93,7 @@ def run_training(folder, step, feed=None):
         session.run([tf.global_variables_initializer(), tf.local_variables_initializer()])
         coordinator = tf.train.Coordinator()
         threads = tf.train.start_queue_runners(session, coordinator)
-        for number in range(STEPS):
+        for number in range(steps):
             session.run(step, feed(number) if feed else None)
         del merged
         coordinator.request_stop()
@@ -129,7 +135,7 @@ def slim_queue(folder):
     """slim's training script: everything fixed for training, the images from queues, moving averages kept."""
     images, labels = queue_of_slices()
     logits, _ = slim_net(images, True)
-    run_training(folder, train_op(logits, labels, averages=True))
+    run_training(folder, train_op(logits, labels, averages=True), steps=LONGER)
     expect(folder, slim_net, averages=True)
 
 
@@ -173,6 +179,36 @@ def layers_placeholder(folder):
     expect(folder, layers_net)
 
 
+def conditions_of_2(folder):
+    """The same with TensorFlow 2's conditions, whose branches are functions."""
+    tf.compat.v1.enable_control_flow_v2()
+    tf.compat.v1.enable_resource_variables()
+    layers_placeholder(folder)
+
+
+def averaged_by_hand(folder):
+    """Batch normalisation as it was written before there were layers: moments, and an average of them."""
+
+    def normalised(net, training):
+        mean, variance = tf.nn.moments(net, [0, 1, 2], name="moments")
+        average = tf.train.ExponentialMovingAverage(0.9)
+        with tf.control_dependencies([average.apply([mean, variance])]):
+            learnt = tf.identity(mean), tf.identity(variance)
+        used = learnt if training else (average.average(mean), average.average(variance))
+        scale = tf.get_variable("scale", [net.shape[-1]], initializer=tf.ones_initializer())
+        shift = tf.get_variable("shift", [net.shape[-1]], initializer=tf.zeros_initializer())
+        return tf.nn.batch_normalization(net, used[0], used[1], shift, scale, 1e-3)
+
+    def net(images, training):
+        net = tf.nn.relu(normalised(tf.layers.conv2d(images, 8, 3, strides=2, name="conv1"), training))
+        logits = tf.layers.dense(tf.layers.flatten(net), digits.CLASSES, name="logits")
+        return logits, tf.nn.softmax(logits, name="predictions")
+
+    images, labels = queue_of_slices()
+    run_training(folder, train_op(net(images, True)[0], labels))
+    expect(folder, net)
+
+
 def dropout_fed(folder):
     """The nets of the tutorials: `keep_prob` is a placeholder, and nothing normalises."""
 
@@ -197,24 +233,22 @@ def dropout_fed(folder):
     expect(folder, lambda images, _: net(images, 1.0))
 
 
-def keras_net(images, training=None):
+def keras_net(images):
     """tf.keras layers in a TensorFlow 1 graph, which ask the learning phase how to behave."""
     keras = tf.keras.layers
     net = keras.Conv2D(8, 3, strides=2, name="conv1")(images)
-    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn1")(net, training=training))
+    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn1")(net))
     net = keras.Dense(32, name="hidden")(keras.Flatten()(net))
-    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn2")(net, training=training))
-    net = keras.Dropout(0.3)(net, training=training)
-    logits = keras.Dense(digits.CLASSES, name="logits")(net)
-    return logits, tf.nn.softmax(logits, name="predictions")
+    net = keras.Activation("relu")(keras.BatchNormalization(momentum=0.9, name="bn2")(net))
+    net = keras.Dropout(0.3)(net)
+    return keras.Dense(digits.CLASSES, name="logits")(net)
 
 
 def learning_phase(folder):
     """tf.keras fitted, and its session saved, as the first Keras users of TensorFlow 1 did."""
     tf.keras.backend.set_session(session_of())
     images = tf.keras.layers.Input([digits.SIZE, digits.SIZE, 1], name="images")
-    logits, _ = keras_net(images)
-    probabilities = tf.keras.layers.Activation("softmax", name="probabilities")(logits)
+    probabilities = tf.keras.layers.Activation("softmax", name="probabilities")(keras_net(images))
     model = tf.keras.Model(images, probabilities)
     model.compile("adam", "sparse_categorical_crossentropy")
     given, answers = digits.training_data()
@@ -252,6 +286,8 @@ GRAPHS = {
         slim_placeholder,
         data_iterator,
         layers_placeholder,
+        conditions_of_2,
+        averaged_by_hand,
         dropout_fed,
         learning_phase,
         estimator,

@@ -66,6 +66,12 @@ def test_what_is_named_as_an_input_stays_one(graph, lines):
     assert lines(made)["c/Merge"] == "Merge(c/no, c/noise)"
 
 
+def test_nothing_stands_in_for_what_lies_before_a_cut(graph):
+    inferring = make_inference_graph(graph(TRAINING), inputs=["checked=16,3:float32"])
+    assert [tensor.name for tensor in inferring.endpoints.inputs] == ["checked"]
+    assert inferring.endpoints.reference.stand_ins == ()
+
+
 def test_random_numbers_that_are_left_are_told(graph):
     inferring = make_inference_graph(graph(TRAINING), inputs=["batch"], settings={"is_training": "true"})
     assert "c/noise" in inferring.notes[0]

@@ -56,8 +56,16 @@ def test_single_examples_of_a_queue_have_no_batch(graph):
     assert placeholder(made, "batch") == ("uint8", (28, 28, 1))
 
 
+def test_a_queue_of_batches_hands_over_batches(graph):
+    text = QUEUE.format(dequeue="QueueDequeueV2", batch=1).replace("[28,28,1];[]", "[8,28,28,1];[8]")
+    made = graph(text)
+    assert cut(made).batch == 8
+    assert placeholder(made, "batch") == ("uint8", (-1, 28, 28, 1))
+
+
 def test_a_further_output_gets_a_placeholder_of_its_own(graph, lines):
-    made = graph(QUEUE.format(dequeue="QueueDequeueManyV2", batch=8).replace("Cast(batch)", "Cast(batch:1)"))
+    text = QUEUE.format(dequeue="QueueDequeueManyV2", batch=8).replace("Cast(batch)", "Cast(batch:1)")
+    made = graph(text.replace("Conv2D(Cast, w/read)", "Neg(Cast)"))
     cuts = cut(made)
     assert placeholder(made, "batch_1") == ("int64", (-1,))
     assert lines(made)["Cast"] == "Cast(batch_1)"
@@ -218,3 +226,27 @@ def test_another_batch_than_the_fixed_one_is_refused(graph):
     with pytest.raises(StepError, match="batch of 32") as caught:
         cut(made, "batch=1,28,28,1", outputs=("z",))
     assert caught.value.reason == "INPUT_SHAPE_MISMATCH"
+
+
+FLATTENED = (
+    QUEUE.format(dequeue="QueueDequeueManyV2", batch=32)
+    + """
+f/Shape = Const() dtype=DT_INT32 value=const:i[32,26,26,8]
+f/begin = Const() dtype=DT_INT32 value=const:i[0]
+f/end = Const() dtype=DT_INT32 value=const:i[1]
+f/first = StridedSlice(f/Shape, f/begin, f/end, f/end) T=DT_INT32
+f/rest = Const() dtype=DT_INT32 value=const:-1
+f/to = Pack(f/first, f/rest) T=DT_INT32
+flat = Reshape(y, f/to) T=DT_FLOAT Tshape=DT_INT32
+"""
+)
+
+
+@pytest.mark.parametrize("asked", [(), ("Cast",), ("Cast=1,28,28,1:float32",)])
+def test_a_batch_that_flattening_fixed_is_opened_wherever_the_cut_is(graph, asked):
+    made = graph(FLATTENED)
+    cuts = cut(made, *asked, outputs=("flat",))
+    nodes = graph_def.nodes_by_name(made)
+    assert graph_def.constant_value(nodes[nodes["flat"].input[1]]).tolist() == [-1, 26 * 26 * 8]
+    assert cuts.batch == 32
+    assert "Placeholder" not in cuts.changes[-1].what

@@ -36,7 +36,8 @@ def value_of(made, name):
         ("constrain", "DT_BOOL", None),
         ("temperature", "DT_FLOAT", None),
         ("training", "DT_FLOAT", None),
-        ("upkeep", "DT_BOOL", None),
+        ("upkeep", "DT_FLOAT", None),
+        ("raindrop_rate", "DT_FLOAT", None),
     ],
 )
 def test_names_tell_what_chooses_training(graph, name, kind, value):

@@ -5,6 +5,7 @@ output; in a graph it is "node:index". Only TensorFlow's registry of operations 
 TensorFlow is. Format: tensorflow/core/framework/function.proto.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -185,10 +186,10 @@ def _used_by(nodes: Iterable[NodeDef], functions: Dict[str, Any]) -> List[str]:
 
 def reached(nodes: Iterable[NodeDef], library: Library) -> List[Tuple[str, NodeDef]]:
     """The functions that these nodes need, each with a node that names it; those of inner functions later."""
-    waiting = list(nodes)
+    waiting = deque(nodes)
     found: Dict[str, NodeDef] = {}
     while waiting:
-        node = waiting.pop(0)
+        node = waiting.popleft()
         for name in _used_by([node], library.functions):
             if name not in found and name in library.functions:
                 found[name] = node

@@ -4,7 +4,7 @@ Most of what reads frozen graphs, and every TensorFlow before 1.14, knows no cal
 effects comes along as control inputs, and goes when the graph is cut down to what its outputs need.
 """
 
-from typing import Dict, Iterable, List, Set, Tuple
+from typing import AbstractSet, Dict, Iterable, List, Set, Tuple
 
 from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
@@ -12,13 +12,14 @@ from modelmill_worker.graph_def import GraphDef, NodeDef
 
 from modelmill_freezer._functions import ARGUMENT, Body, Library, drop_unused, pruned, reached
 from modelmill_freezer.inference.changes import Change
+from modelmill_freezer.inference.left_behind import note_left_behind
 
 
 class Inlined:
     """A graph without calls.
 
     graph: a new GraphDef.
-    calls: the names of the calls that are gone.
+    calls: the names of the calls that are gone, each with the call in the graph that it was found inside of, or is.
     types: for each of them the numbers of its results' data types.
     """
 
@@ -32,10 +33,10 @@ class Inlined:
         """Where a tensor of the graph before is now, such as "dense/BiasAdd:0" for "StatefulPartitionedCall:0"."""
         return _follow(graph_def.tensor_name(reference), self._moved)
 
-    def changes(self) -> Tuple[Change, ...]:
-        """What to tell of it."""
-        what = "Calls of functions were replaced by what the functions do."
-        return (Change(what, tuple(self.calls)),) if self.calls else ()
+    def changes(self, nodes: AbstractSet[str]) -> Tuple[Change, ...]:
+        """What to tell of it: the calls among these nodes of the graph before, and those inside of them."""
+        calls = tuple(call for call, outermost in self.calls.items() if outermost in nodes)
+        return (Change("Calls of functions were replaced by what the functions do.", calls),) if calls else ()
 
 
 def inline_calls(graph: GraphDef, needed: Iterable[str], library: Library, keep: Iterable[str] = ()) -> Inlined:
@@ -57,18 +58,46 @@ def inline_calls(graph: GraphDef, needed: Iterable[str], library: Library, keep:
     return Inlined(result, inliner)
 
 
-def inline_in_functions(graph: GraphDef, outputs: Iterable[str], library: Library) -> None:
+def inline_in_functions(graph: GraphDef, outputs: Iterable[str], library: Library) -> Tuple[Change, ...]:
     """Inline the calls inside every function that these nodes need, and cut each down to its results; in place.
 
     Side effects inside a function go with that: an assertion, a print, an update of a variable. Other functions go too.
+    Returns which side effects went, with the names of the functions before those of the nodes.
     """
-    needed = _needed(graph, outputs)
-    for name, user in reached([node for node in graph.node if node.name in needed], library):
+    nodes = _part(graph, _needed(graph, outputs)).node
+    gone: List[Change] = []
+    for name, user in reached(nodes, library):
         body = library.body(name, user)
         inlined = inline_calls(body.graph, body.result_nodes() + body.arguments, library)
         results = [(result, inlined.tensor(tensor), dtype) for result, tensor, dtype in body.results]
-        library.add(pruned(Body(name, inlined.graph, body.arguments, results, [])), like=name)
+        body = Body(name, inlined.graph, body.arguments, results, [])
+        for change in note_left_behind(body.graph, body.result_nodes()):
+            gone.append(Change(change.what, tuple("{}/{}".format(name, node) for node in change.nodes)))
+        library.add(pruned(body), like=name)
     drop_unused(graph)
+    return tuple(gone)
+
+
+def side_effects(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Change, ...]:
+    """What the output nodes wait for and do not compute with, which goes when the graph is cut down to them."""
+    names = list(outputs)
+    return tuple(note_left_behind(_part(graph, _needed(graph, names)), names))
+
+
+def merged(changes: Iterable[Change]) -> Tuple[Change, ...]:
+    """The changes with those of one kind put together."""
+    nodes: Dict[str, Tuple[str, ...]] = {}
+    for change in changes:
+        nodes[change.what] = nodes.get(change.what, ()) + change.nodes
+    return tuple(Change(what, names) for what, names in nodes.items())
+
+
+def _part(graph: GraphDef, names: Set[str]) -> GraphDef:
+    part = graph_def.new_graph()
+    for node in graph.node:
+        if node.name in names:
+            part.node.add().ParseFromString(node.SerializeToString())
+    return part
 
 
 def keep_name(inlined: Inlined, tensors: Iterable[str]) -> None:
@@ -97,7 +126,8 @@ class _Inliner:
         self._taken = set(nodes)
         self._wanted = wanted
         self.made: List[NodeDef] = []
-        self.calls: List[str] = []
+        self.calls: Dict[str, str] = {}
+        self._outermost = ""
         self.types: Dict[str, List[int]] = {}
         self.moved: Dict[str, str] = {}
         self.controls: Dict[str, List[str]] = {}
@@ -116,7 +146,9 @@ class _Inliner:
                 "The function {} calls itself, which a graph without functions cannot do.".format(called),
                 {"function": called},
             )
-        self.calls.append(node.name)
+        if not inside:
+            self._outermost = node.name
+        self.calls[node.name] = self._outermost
         self._expand(node, self._library.body(called, node), inside + (called,))
 
     def _expand(self, call: NodeDef, body: Body, inside: Tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ from modelmill_worker.signature import Signature, Tensor
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph
 from modelmill_freezer._functions import Library
-from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functions
+from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functions, merged, side_effects
 from modelmill_freezer._tables import Vocabularies, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer._variable_handles import refuse_reads_after_updates
@@ -47,8 +47,10 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     options = step.options
     nodes_before = len(source.graph.node) + sum(len(it.node_def) for it in source.graph.library.function)
     inlined, ends = _without_calls(source, source.ends, library_of(source.graph), options.inline_functions)
+    changes = inlined.changes(Dataflow(source.graph).ancestors(_nodes(source.ends.outputs)))
+    changes += side_effects(inlined.graph, _nodes(ends.outputs))
     if options.inline_functions:
-        inline_in_functions(inlined.graph, _nodes(ends.outputs), library_of(inlined.graph))
+        changes += inline_in_functions(inlined.graph, _nodes(ends.outputs), library_of(inlined.graph))
     step.progress(0.3, "reading the values")
     refuse_reads_after_updates(inlined.graph, sorted(Dataflow(inlined.graph).ancestors(_nodes(ends.outputs))))
     initialisers = keep_tables(inlined.graph, _nodes(ends.outputs), source.vocabularies, source.values)
@@ -70,7 +72,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
         "variables": frozen.variables,
         "parameters": frozen.parameters,
         "initializers": list(initialisers),
-        "changes": [change.fact() for change in inlined.changes()],
+        "changes": [change.fact() for change in merged(changes)],
         "notes": notes,
     }
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Sequence, Tuple
 
 from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
-from modelmill_worker.dataflow import prune
+from modelmill_worker.dataflow import Dataflow, prune
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.options import option
@@ -14,7 +14,7 @@ from modelmill_worker.source_files import SourceFile
 
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
-from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name
+from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name, merged, side_effects
 from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer.inference.changes import Change
@@ -117,8 +117,9 @@ def _without_calls(
         return graph, ()
     inlined = inline_calls(graph, needed, library_of(graph))
     keep_name(inlined, needed)
-    inline_in_functions(inlined.graph, needed, library_of(inlined.graph))
-    return inlined.graph, inlined.changes()
+    changes = inlined.changes(Dataflow(graph).ancestors(needed)) + side_effects(inlined.graph, needed)
+    changes += inline_in_functions(inlined.graph, needed, library_of(inlined.graph))
+    return inlined.graph, merged(changes)
 
 
 def _output_nodes(endpoints: Signature) -> List[str]:

@@ -118,6 +118,9 @@ def test_signatures_of_tensorflow_2(name, inline, written, compare):
         assert result.get("passed"), (model, result)
         assert not OF_VARIABLES & set(result["operations"])
         assert bool(CALLS & set(result["operations"])) is not inline
+        changes = {change["what"]: change["count"] for change in result["facts"]["changes"]}
+        assert any("Calls of functions" in what for what in changes) is inline
+        assert ("Updates of variables are gone." in changes) is (inline and "calls_twice" in model["part"].values())
         needs_functions = model["part"]["signature_key"] in ("branches", "loops")
         assert (result["functions"] > 0) is (needs_functions or not inline)
 

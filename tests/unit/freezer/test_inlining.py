@@ -36,7 +36,8 @@ def test_a_name_that_is_taken_gets_the_calls_name_before_it():
     inlined = inline(graph, "second")
     assert inputs_of(inlined) == {"x": [], "sum": ["x", "x"], "second/sum": ["sum", "sum"]}
     assert inlined.tensor("second") == "second/sum:0"
-    assert inlined.calls == ["first", "second"]
+    assert [change.nodes for change in inlined.changes({"first", "x"})] == [("first",)]
+    assert inlined.changes({"x"}) == ()
 
 
 def test_calls_inside_functions_are_inlined_as_well():
@@ -46,6 +47,7 @@ def test_calls_inside_functions_are_inlined_as_well():
     inlined = inline(new_graph([X, call("twice", "twice", "x")], [DOUBLE, twice]), "twice")
     assert inputs_of(inlined) == {"x": [], "sum": ["x", "x"], "b/sum": ["sum", "sum"]}
     assert inlined.tensor("twice:0") == "b/sum:0"
+    assert [change.nodes for change in inlined.changes({"twice"})] == [("twice", "a", "b")]
 
 
 def test_the_outputs_of_an_operation_are_counted_as_it_defines_them():

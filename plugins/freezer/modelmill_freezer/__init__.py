@@ -1,4 +1,4 @@
-"""The freezer: a checkpoint and its graph, or a GraphDef as a user has it, become a frozen graph."""
+"""The freezer: checkpoints, SavedModels, Keras models and GraphDefs become frozen graphs."""
 
 import importlib
 from typing import Iterator
@@ -20,7 +20,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
     yield Plugin(
         name="freezer",
         version=__version__,
-        summary="Turns checkpoints and GraphDefs into frozen graphs with named inputs and outputs",
+        summary="Turns checkpoints, SavedModels, Keras models and GraphDefs into frozen graphs",
         edges=(
             Edge(
                 name="freeze",

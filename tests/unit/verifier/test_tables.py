@@ -31,7 +31,7 @@ def write_graph(path, fill, *given):
     """A look-up of words in a table, which the operation `fill` fills from arrays; a graph of any TensorFlow."""
     graph = graph_def.new_graph()
     graph.versions.producer = 22
-    constants = [("given_{}".format(number), array) for number, array in enumerate(given)]
+    constants = [(f"given_{number}", array) for number, array in enumerate(given)]
     nodes = [graph_def.new_constant(name, array) for name, array in [*constants, ("default", np.array(-1))]]
     nodes += [
         graph_def.new_node("words", "Placeholder"),

@@ -280,10 +280,7 @@ def _promise(flow: Dataflow, name: str) -> int:
 
 def _head(flow: Dataflow, name: str) -> NodeDef:
     """The node whose result an end passes on, perhaps in another shape or type."""
-    head = flow.nodes[name]
-    while head.op in _PASSING_ON and flow.feeders[head.name]:
-        head = flow.nodes[flow.feeders[head.name][0]]
-    return head
+    return flow.nodes[flow.passed_on(name, _PASSING_ON)[-1]]
 
 
 def _reason(flow: Dataflow, name: str) -> str:

@@ -194,9 +194,7 @@ def _shape_for_weights(flow: Dataflow, node: NodeDef) -> Shape:
     """What a convolution's or a product's weights leave of its input's shape."""
     if node.op not in ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Conv3D"):
         return None
-    weights = flow.nodes[graph_def.node_name(node.input[1])]
-    while weights.op in ("Identity", "ReadVariableOp"):
-        weights = flow.nodes[flow.feeders[weights.name][0]]
+    weights = flow.nodes[flow.passed_on(graph_def.node_name(node.input[1]), ("Identity", "ReadVariableOp"))[-1]]
     shape = _weight_shape(weights)
     if shape is None:
         return None

@@ -78,10 +78,8 @@ def _statistics(flow: Dataflow, node: NodeDef, reads: Dict[str, str]) -> Optiona
 
 
 def _is_read(flow: Dataflow, reference: str) -> bool:
-    node = flow.nodes[graph_def.node_name(reference)]
-    while node.op in _READS:
-        node = flow.nodes[flow.feeders[node.name][0]]
-    return node.op in graph_def.VARIABLES
+    origin = flow.passed_on(graph_def.node_name(reference), _READS)[-1]
+    return flow.nodes[origin].op in graph_def.VARIABLES
 
 
 def _settle_moments(graph: GraphDef, averagings: List[Averaging], stand_ins: List[StandIn]) -> List[Change]:

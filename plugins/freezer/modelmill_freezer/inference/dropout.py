@@ -21,6 +21,8 @@ from modelmill_freezer.inference.changes import Change
 
 _UNIFORM = re.compile(r"RandomUniform|StatelessRandomUniform(V2)?")
 _SHIFTS = ("Add", "AddV2", "Mul", "Sub", "Identity", "Cast")
+#: TensorFlow's own uniform numbers are scaled once and shifted once, and may be cast.
+_MOST_SHIFTS = 5
 _PRODUCTS = ("Mul", "RealDiv", "Div")
 _SELECTIONS = ("Select", "SelectV2")
 #: What a rate or its scale is computed with.
@@ -87,15 +89,15 @@ def _is_comparison(flow: Dataflow, reference: str) -> bool:
     return any(_is_noise(flow, given) for given in node.input[:2])
 
 
-def _is_noise(flow: Dataflow, reference: str) -> bool:
-    """Whether a tensor is uniform noise, scaled and shifted by constants."""
+def _is_noise(flow: Dataflow, reference: str, shifts: int = 0) -> bool:
+    """Whether a tensor is uniform noise, scaled and shifted by constants; `shifts`: how often it was already."""
     node = _node(flow, reference)
     if _UNIFORM.fullmatch(node.op):
         return True
-    if node.op not in _SHIFTS:
+    if node.op not in _SHIFTS or shifts > _MOST_SHIFTS:
         return False
     given = graph_def.data_inputs(node)
-    noisy = [reference for reference in given if _is_noise(flow, reference)]
+    noisy = [reference for reference in given if _is_noise(flow, reference, shifts + 1)]
     return len(noisy) == 1 and all(_is_rate(flow, other) for other in given if other not in noisy)
 
 

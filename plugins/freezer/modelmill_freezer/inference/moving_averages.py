@@ -79,16 +79,10 @@ def _decrement(flow: Dataflow, node: NodeDef) -> Optional[Tuple[str, str, str]]:
 
 def _variable_of(flow: Dataflow, reference: str) -> str:
     """The variable that a tensor is, or is read from; empty where it is another."""
-    node = flow.nodes[graph_def.node_name(reference)]
-    while node.op in _READS:
-        node = flow.nodes[flow.feeders[node.name][0]]
+    node = flow.nodes[flow.passed_on(graph_def.node_name(reference), _READS)[-1]]
     return node.name if node.op in graph_def.VARIABLES else ""
 
 
 def _origins(flow: Dataflow, tensor: str) -> List[str]:
-    names = [tensor]
-    node = flow.nodes[graph_def.node_name(tensor)]
-    while node.op in _PASSING_ON:
-        names.append(canonical(graph_def.data_inputs(node)[0]))
-        node = flow.nodes[graph_def.node_name(names[-1])]
-    return names
+    chain = flow.passed_on(graph_def.node_name(tensor), _PASSING_ON)
+    return [tensor] + [canonical(graph_def.data_inputs(flow.nodes[name])[0]) for name in chain[:-1]]

@@ -1,3 +1,5 @@
+import contextlib
+
 import pytest
 from modelmill_freezer.inference.inference_graph import make_inference_graph
 from modelmill_worker import graph_def
@@ -131,3 +133,25 @@ def test_a_graph_that_infers_stays_as_it_is(corpus, name):
     assert made.SerializeToString(deterministic=True) == before
     assert (inferring.changes, inferring.notes) == ((), ())
     assert inferring.endpoints.reference.is_plain()
+
+
+CIRCLE = """
+x = Placeholder() dtype=DT_FLOAT shape=[3]
+a = Mul(b, x) T=DT_FLOAT
+b = Add(a, a) T=DT_FLOAT
+c = Identity(d) T=DT_FLOAT
+d = Identity(c) T=DT_FLOAT
+t = AssignSub(c, b) T=DT_FLOAT
+p = Switch(x, d) T=DT_FLOAT
+conv = Conv2D(b, c) T=DT_FLOAT
+f = Floor(b) T=DT_FLOAT
+y = Mul(a, f) T=DT_FLOAT
+bn = FusedBatchNorm(a, a, a, c, d) T=DT_FLOAT
+"""
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("output", ["y", "bn", "conv", "p"])
+def test_a_damaged_graph_that_goes_in_circles_ends(graph, output):
+    with contextlib.suppress(StepError):
+        make_inference_graph(graph(CIRCLE), outputs=[output])

@@ -105,3 +105,10 @@ def test_says_which_function_cannot_be_inlined(called, functions, reason):
         inline(new_graph([X, call("y", called, "x")], functions), "y")
     assert caught.value.reason == reason
     assert caught.value.details["function"] == called
+
+
+def test_an_operation_that_nobody_knows_is_kept_where_it_has_one_output():
+    own = function("own", {"x": FLOAT}, {"y": ("c:out:0", FLOAT)}, node("c", "OurOwnOperation", "x", T=FLOAT))
+    inlined = inline(new_graph([X, call("y", "own", "x")], [own]), "y")
+    assert inputs_of(inlined) == {"x": [], "c": ["x"]}
+    assert inlined.tensor("y") == "c:0"

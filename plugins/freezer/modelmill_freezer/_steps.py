@@ -73,7 +73,7 @@ def select(step: Step) -> Dict[str, Any]:
     if options == FreezeOptions():
         graph = graph_def.read(step.inputs["model"].path / GRAPH_FILE)
         _write(step, graph, named)
-        return _facts(len(graph.node), graph, InferenceGraph(named), [])
+        return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
     outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
     return _normalise(step, replace(options, outputs=outputs))
 

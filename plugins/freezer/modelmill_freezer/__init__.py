@@ -5,11 +5,11 @@ from typing import Iterator
 
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
-from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Target
 
 from modelmill_freezer._keras_step import freeze_keras
 from modelmill_freezer._saved_model_step import SavedModelFreezing, freeze_saved_model
-from modelmill_freezer._steps import FreezeOptions, freeze, normalise
+from modelmill_freezer._steps import FreezeOptions, freeze, normalise, select
 
 __version__ = "0.1.0"
 
@@ -69,6 +69,22 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 output="tf.frozen_graph",
                 run=normalise,
                 options=FreezeOptions,
+            ),
+            Edge(
+                name="select",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.frozen_graph"),),
+                output="tf.frozen_graph",
+                run=select,
+                options=FreezeOptions,
+            ),
+        ),
+        targets=(
+            Target(
+                name="frozen-graph",
+                kind="tf.frozen_graph",
+                summary="GraphDef with constants for variables, and the names of its inputs and outputs",
+                edge="freeze",
             ),
         ),
         preload=_preload,

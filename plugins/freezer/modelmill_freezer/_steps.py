@@ -1,4 +1,4 @@
-"""The freezer's two steps."""
+"""The freezer's steps."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Sequence, Tuple
@@ -75,11 +75,27 @@ def freeze(step: Step) -> Dict[str, Any]:
 
 def normalise(step: Step) -> Dict[str, Any]:
     """A GraphDef without variables, as a user has it, becomes a frozen graph: pruned, and with a signature."""
+    return _normalise(step, step.options)
+
+
+def select(step: Step) -> Dict[str, Any]:
+    """A graph that was frozen here keeps its inputs and outputs, and computes what is asked for where it is asked."""
+    named = signature.read(step.inputs["model"].path)
+    options = step.options
+    if options == FreezeOptions():
+        graph = graph_def.read(step.inputs["model"].path / GRAPH_FILE)
+        _write(step, graph, named)
+        return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
+    outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
+    return _normalise(step, replace(options, outputs=outputs))
+
+
+def _normalise(step: Step, options: FreezeOptions) -> Dict[str, Any]:
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)
     nodes_before = len(graph.node)
-    inferring = _prepare(graph, step.options, graph_file)
+    inferring = _prepare(graph, options, graph_file)
     endpoints = inferring.endpoints
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
@@ -91,7 +107,7 @@ def normalise(step: Step) -> Dict[str, Any]:
             "Give the checkpoint's prefix as the model and the graph with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
-    if step.options.input_shapes:
+    if options.input_shapes:
         endpoints = replace(endpoints, outputs=tuple(replace(tensor, shape=None) for tensor in endpoints.outputs))
     notes = list(inferring.notes) + tidy(pruned, _input_nodes(endpoints))
     _write(step, pruned, endpoints)

@@ -85,8 +85,9 @@ def parse(data: bytes, file_name: str = "the graph") -> GraphDef:
 
 
 def parse_meta_graph(data: bytes, file_name: str) -> Any:
-    """A binary MetaGraphDef with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
-    return _parse_binary(meta_graph_class()(), data, file_name)
+    """A MetaGraphDef, binary or text, with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
+    is_text = file_formats.recognise_bytes(data) is FileFormat.META_GRAPH_TEXT
+    return (_parse_text if is_text else _parse_binary)(meta_graph_class()(), data, file_name)
 
 
 def meta_graph_class() -> Any:

@@ -80,7 +80,7 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
 
     Raises StepError GRAPH_DEF_DAMAGED, TAGS_NOT_FOUND or, where a key is given, SIGNATURE_NOT_FOUND.
     """
-    meta_graph = _choose_meta_graph(list(_parse(path).meta_graphs), path.name, tags)
+    meta_graph = _choose_meta_graph(meta_graphs(path), path.name, tags)
     described = meta_graph.signature_def
     keys = tuple(sorted(key for key in described if described[key].outputs and not key.startswith(_INTERNAL)))
     if signature_key and signature_key not in keys:
@@ -93,6 +93,11 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
         signature=_signature(described[chosen]) if chosen else None,
         signature_keys=keys,
     )
+
+
+def meta_graphs(path: Path) -> Sequence[Any]:
+    """All MetaGraphDefs of the file, for whoever must not miss one. Raises StepError GRAPH_DEF_DAMAGED."""
+    return list(_parse(path).meta_graphs)
 
 
 def _parse(path: Path) -> Any:

@@ -130,7 +130,7 @@ def test_a_vocabulary_is_the_models_own_or_another_file(found, graph_of, meta_gr
 
 
 def test_counts_what_is_alike(found, graph_of):
-    graph = graph_of(*[("read{}".format(index), "ReadFile") for index in range(7)])
+    graph = graph_of(*[(f"read{index}", "ReadFile") for index in range(7)])
     (finding,) = found(graph, [node.name for node in graph.node], whole=True)
     assert (finding["node"], finding["count"]) == ("read0", 7)
 
@@ -160,7 +160,7 @@ def test_graphs_without_end_are_followed_so_far_only(found, graph_of):
 
 
 def test_a_list_of_findings_ends(found, graph_of):
-    graph = graph_of(*[("n{}".format(index), "Own{}".format(index)) for index in range(6000)])
+    graph = graph_of(*[(f"n{index}", f"Own{index}") for index in range(6000)])
     facts = _scan(graph)
     assert len(facts["findings"]) == 200
     assert facts["findings_count"] == 5001

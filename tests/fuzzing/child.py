@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from modelmill_worker.errors import StepError
 
 from fuzzing.mutations import inputs
-from fuzzing.parsers import BESIDE, PARSERS, STRUCTURED, seeds_of
+from fuzzing.parsers import BESIDE, BREAKING, PARSERS, STRUCTURED, seeds_of
 from fuzzing.runs import _GRACE, ADDRESS_SPACE, SECONDS_AN_INPUT
 
 #: Inputs between two looks at the clock.
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _try(guarded: "_Guarded", examples: int, chance: int) -> None:
-    kinds = PARSERS[guarded.name].seeds
+    kinds = guarded.parser.seeds
     plain = [content for kind in kinds for content in seeds_of(kind)]
     structured = any(kind in STRUCTURED for kind in kinds)
     profile = settings(
@@ -73,13 +73,13 @@ class _Guarded:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.count = 0
-        self._parser = PARSERS[name]
+        self.parser = {**PARSERS, **BREAKING}[name]
         self._latest = folder / "latest"
         work = folder / "work"
         work.mkdir()
         for beside, kind in BESIDE.get(name, {}).items():
             (work / beside).write_bytes(seeds_of(kind)[0])
-        self._file = work / self._parser.file_name
+        self._file = work / self.parser.file_name
 
     def __call__(self, data: bytes) -> None:
         self._latest.write_bytes(data)
@@ -88,10 +88,10 @@ class _Guarded:
         faulthandler.dump_traceback_later(SECONDS_AN_INPUT + _GRACE, exit=True)
         signal.setitimer(signal.ITIMER_REAL, SECONDS_AN_INPUT)
         try:
-            self._parser.read(self._file, data)
+            self.parser.read(self._file, data)
         except StepError as error:
             json.dumps(error.details)
-        except self._parser.refusals:
+        except self.parser.refusals:
             pass
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from modelmill_inspector import _hdf5, _keras_file, _tfjs_model
+from modelmill_inspector import _hdf5, _keras_file
 from modelmill_inspector._options import InspectOptions
 from modelmill_inspector._recognition import recognise_source
 from modelmill_inspector.security import scan_graph, scan_tree
@@ -26,10 +26,8 @@ from modelmill_worker import (
     source_files,
     tensors,
 )
-from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.plugin_api import Tree
 from modelmill_worker.protobuf_wire import MalformedMessageError
-from modelmill_worker.source_files import SourceFile
 
 from fuzzing.mutations import LARGEST_SEED
 
@@ -53,10 +51,6 @@ class Parser:
 def _tree(path: Path) -> Tree:
     names = sorted(found.relative_to(path.parent).as_posix() for found in path.parent.rglob("*") if found.is_file())
     return Tree("source", path.parent, tuple(names))
-
-
-def _source(path: Path, form: FileFormat) -> SourceFile:
-    return SourceFile(path.name, path, form)
 
 
 def _decode_tensor(content: bytes) -> object:
@@ -93,14 +87,14 @@ PARSERS: dict[str, Parser] = {
         lambda path, _: source_files.choose_checkpoint(source_files.survey(_tree(path))), ("index",), (), "input.index"
     ),
     "signature": Parser(
-        lambda path, _: signature.read(path.parent), ("signature",), (KeyError, TypeError, ValueError), "signature.json"
+        lambda path, _: signature.read(path.parent),
+        ("signature",),
+        (KeyError, TypeError, ValueError, RecursionError),
+        "signature.json",
     ),
     "hdf5": Parser(lambda path, _: _hdf5.read_text(path, "model_config"), ("hdf5",)),
     "keras_hdf5": Parser(lambda path, _: _keras_file.read_hdf5(path, path.name), ("hdf5",)),
     "keras_archive": Parser(lambda path, _: _keras_file.read_archive(path, path.name), ("keras",)),
-    "tfjs": Parser(
-        lambda path, _: _tfjs_model.check_shards(_source(path, FileFormat.TFJS_GRAPH_MODEL), ["posenet.bin"]), ("tfjs",)
-    ),
     "npz": Parser(lambda path, _: arrays.read(path), ("npz",)),
     "scan_graph": Parser(lambda _, data: scan_graph(graph_def.parse(data), ["x:0"]), (*GRAPHS, "hostile graph")),
     "scan": Parser(
@@ -111,12 +105,20 @@ PARSERS: dict[str, Parser] = {
         lambda path, _: _inspect(path),
         (*GRAPHS, *SAVED_MODELS, "hdf5", "keras", "npz", "tfjs", "layers", "tflite"),
     ),
+    "inspect_tfjs": Parser(lambda path, _: _inspect(path), ("tfjs",)),
     "inspect_checkpoint": Parser(lambda path, _: _inspect(path), ("meta graph", "graph"), (), "model.ckpt.meta"),
     "inspect_artifact": Parser(lambda path, _: _inspect(path), ("signature",), (), "signature.json"),
+}
+#: Parsers that break, by which the tests see that it is noticed.
+BREAKING: dict[str, Parser] = {
+    "raises": Parser(lambda _, data: data[10**6], ("graph",)),
+    "hangs": Parser(lambda _, data: [0 for _ in iter(lambda: 0, 1)], ("graph",)),
+    "swells": Parser(lambda _, data: bytearray(2**40), ("graph",)),
 }
 #: What lies beside the input, for parsers that read several files.
 BESIDE = {
     "checkpoint": {"input.data-00000-of-00001": "tensors"},
+    "inspect_tfjs": {"posenet.bin": "tensors"},
     "inspect_checkpoint": {"model.ckpt.index": "index", "model.ckpt.data-00000-of-00001": "tensors"},
     "inspect_artifact": {"graph.pb": "graph"},
 }

@@ -268,6 +268,8 @@ def _parse_text(message: Any, data: bytes, file_name: str) -> Any:
         raise damaged(file_name, "it is no UTF-8 text ({}).".format(error)) from error
     except text_format.ParseError as error:
         raise damaged(file_name, str(error)) from error
+    except RecursionError as error:
+        raise damaged(file_name, "it is nested deeper than any graph that TensorFlow reads.") from error
     return message
 
 

@@ -26,6 +26,8 @@ def read_text(path: Path, attribute: str) -> Optional[str]:
 def read_texts(path: Path, attribute: str) -> Iterator[str]:
     """The texts of all attributes of this name, in the order in which they lie in the file, whatever they belong to."""
     name = attribute.encode("ascii") + b"\0"
+    if path.stat().st_size == 0:  # No memory can be mapped of nothing.
+        return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         position = data.find(name)
         while position >= 0:

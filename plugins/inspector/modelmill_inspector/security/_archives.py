@@ -11,7 +11,7 @@ from modelmill_inspector.security._findings import Finding, Findings, inside, sh
 from modelmill_inspector.security._keras import KerasScan
 
 #: An entry that unpacks to more is a finding and is not read.
-_LARGEST = 256 * 2**20
+_LARGEST = 64 * 2**20
 #: A whole archive that unpacks to more, at a ratio that no weights compress with, is a finding.
 _LARGEST_TOGETHER = 2**30
 _RATIO = 200

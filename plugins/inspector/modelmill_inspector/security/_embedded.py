@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from google.protobuf.message import DecodeError
 from modelmill_worker import graph_def, protobuf_wire
-from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.protobuf_wire import LENGTH_DELIMITED, Field, MalformedMessageError
 
 from modelmill_inspector.security import _operations
@@ -28,6 +28,8 @@ LARGEST = 32 * 2**20
 _MOST_FIELDS = 200_000
 #: How much is unpacked of what is compressed.
 _MOST_UNPACKED = 64 * 2**20
+#: A list of more strings than this is looked at as one string.
+_MOST_ELEMENTS = 1_000_000
 #: No graph with an operation worth a word is shorter.
 _SHORTEST = 12
 
@@ -147,13 +149,26 @@ _READERS: Tuple[Tuple[str, Callable[[bytes], List[Any]]], ...] = (
 
 
 def _is_plausible(graph: GraphDef) -> bool:
-    """Whether a graph was meant as one: it uses known operations, or several nodes and a producer say so."""
-    nodes = list(graph.node) + [node for function in graph.library.function for node in function.node_def]
-    named = [node for node in nodes if node.name and node.op]
-    if any(_operations.is_known(node.op) for node in named):
-        return True
-    meant = len(named) > 1 and len(named) == len(nodes) and graph.versions.producer > 0
-    return meant and all(_OPERATION.fullmatch(node.op) for node in named)
+    """Whether a graph was meant as one: a known operation, or several nodes and a producer, say so.
+
+    TensorFlow takes no graph with a node that lacks its name or its operation.
+    """
+    count = 0
+    for node in _nodes(graph):
+        if not node.name or not node.op:
+            return False
+        if _operations.is_known(node.op):
+            return True
+        if not _OPERATION.fullmatch(node.op):
+            return False
+        count += 1
+    return count > 1 and graph.versions.producer > 0
+
+
+def _nodes(graph: GraphDef) -> Iterator[NodeDef]:
+    yield from graph.node
+    for function in graph.library.function:
+        yield from function.node_def
 
 
 def _messages(data: bytes, budget: Budget) -> List[Field]:
@@ -232,6 +247,9 @@ def _string_list(content: bytes) -> Iterator[bytes]:
     lengths: List[int] = []
     try:
         while position + total < len(content):
+            if len(lengths) >= _MOST_ELEMENTS:
+                yield content
+                return
             length, position = protobuf_wire.read_varint(content, position, len(content))
             lengths.append(length)
             total += length

@@ -100,9 +100,13 @@ def meta_graphs(path: Path) -> Sequence[Any]:
     return list(_parse(path).meta_graphs)
 
 
+def new_message() -> Any:
+    """An empty SavedModel message."""
+    return _class_of(graph_def.meta_graph_class().DESCRIPTOR)()
+
+
 def _parse(path: Path) -> Any:
-    kind = graph_def.meta_graph_class().DESCRIPTOR
-    return graph_def.parse_into(_class_of(kind)(), path.read_bytes(), path.name)
+    return graph_def.parse_into(new_message(), path.read_bytes(), path.name)
 
 
 @functools.lru_cache(maxsize=None)

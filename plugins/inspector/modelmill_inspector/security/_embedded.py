@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 from google.protobuf.message import DecodeError
-from modelmill_worker import graph_def, protobuf_wire
+from modelmill_worker import graph_def, protobuf_wire, saved_model
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.protobuf_wire import LENGTH_DELIMITED, Field, MalformedMessageError
 
@@ -124,18 +124,10 @@ def _read_meta_graph(data: bytes) -> List[Any]:
 
 
 def _read_saved_model(data: bytes) -> List[Any]:
-    """saved_model.proto: meta_graphs = 2. One field at most is read that holds none."""
-    found: List[Any] = []
-    try:
-        for field in protobuf_wire.read_fields(data, 0, len(data)):
-            if field.number == 2 and field.wire_type == LENGTH_DELIMITED:
-                meta_graphs = _read_meta_graph(data[field.start : field.end])
-                if not meta_graphs:
-                    break
-                found.extend(meta_graphs)
-    except MalformedMessageError:
-        return found
-    return found
+    message = saved_model.new_message()
+    if not _parsed(message, data):
+        return []
+    return [meta_graph for meta_graph in message.meta_graphs if _is_plausible(meta_graph.graph_def)]
 
 
 _READERS: Tuple[Tuple[str, Callable[[bytes], List[Any]]], ...] = (
@@ -151,7 +143,7 @@ _READERS: Tuple[Tuple[str, Callable[[bytes], List[Any]]], ...] = (
 def _is_plausible(graph: GraphDef) -> bool:
     """Whether a graph was meant as one: a known operation, or several nodes and a producer, say so.
 
-    TensorFlow takes no graph with a node that lacks its name or its operation.
+    TensorFlow takes no graph with a node that lacks its name or its operation, or a function that lacks its name.
     """
     count = 0
     for node in _nodes(graph):
@@ -168,6 +160,8 @@ def _is_plausible(graph: GraphDef) -> bool:
 def _nodes(graph: GraphDef) -> Iterator[NodeDef]:
     yield from graph.node
     for function in graph.library.function:
+        if not function.signature.name:
+            return
         yield from function.node_def
 
 

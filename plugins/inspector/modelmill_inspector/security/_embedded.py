@@ -62,7 +62,7 @@ class Embedded:
     """A graph found in bytes.
 
     kind: what it is, in words.
-    messages: the GraphDef, or the MetaGraphDefs; a lone function or node stands in a GraphDef of its own.
+    messages: the GraphDef, or the MetaGraphDefs; a lone function stands in a GraphDef of its own.
     how: how it was wrapped, such as "in base64"; empty where it was not.
     """
 
@@ -113,11 +113,6 @@ def _read_function(data: bytes) -> List[Any]:
     return [graph] if _parsed(graph.library.function.add(), data) and _is_plausible(graph) else []
 
 
-def _read_node(data: bytes) -> List[Any]:
-    graph = graph_def.new_graph()
-    return [graph] if _parsed(graph.node.add(), data) and _is_plausible(graph) else []
-
-
 def _read_meta_graph(data: bytes) -> List[Any]:
     meta_graph = graph_def.meta_graph_class()()
     return [meta_graph] if _parsed(meta_graph, data) and _is_plausible(meta_graph.graph_def) else []
@@ -136,7 +131,6 @@ _READERS: Tuple[Tuple[str, Callable[[bytes], List[Any]]], ...] = (
     ("SavedModel", _read_saved_model),
     ("library of functions", _read_library),
     ("function", _read_function),
-    ("node", _read_node),
 )
 
 

@@ -102,8 +102,8 @@ class GraphScan:
         text = "A string holds a whole {}{}: something may run it without its being seen in the graph.".format(
             found.kind, " " + found.how if found.how else ""
         )
-        severity = "low" if found.kind == "node" else "medium"
-        self._findings.add(Finding(severity if lent else lowered(severity), "GRAPH_IN_STRING", text, node, "", where))
+        severity = "medium" if lent else lowered("medium")
+        self._findings.add(Finding(severity, "GRAPH_IN_STRING", text, node, "", where))
         if self._depth >= _DEEPEST:
             self._findings.add(_not_searched("graphs in it are nested more than {} deep".format(_DEEPEST), where, node))
             return
@@ -182,7 +182,7 @@ class _Scope:
 
     def _report(self, node: NodeDef, danger: Danger, occasions: Sequence[Occasion]) -> None:
         """Report a node by the worst occasion on which it runs."""
-        path = self._path_of(node)
+        path = self._path_of(node) if danger.reason in _AT_A_PATH else None
         judged = [(self._severity(node, danger, occasion, path), occasion) for occasion in occasions]
         severity, occasion = max((found for found in judged if found[0]), default=("", None), key=_by_severity)
         if occasion is None:
@@ -235,6 +235,10 @@ class _Scope:
         return None
 
 
+#: Dangers of which a sentence names the path or address.
+_AT_A_PATH = frozenset(
+    ["SAVES_CHECKPOINT", "RESTORES_CHECKPOINT", "WRITES_FILES", "READS_FILES", "READS_VOCABULARY", "OPENS_NETWORK"]
+)
 #: Which input holds the path, where it is not the first.
 _PATH_INPUTS = {
     "InitializeTableFromTextFile": 1,

@@ -199,7 +199,9 @@ def _add_objects(starts: Starts, objects: Any) -> None:
         for child in node.children:
             if child.local_name in _LOADED_METHODS:
                 occasions[child.node_id] = Occasion.LOADING
-        for saveable in node.saveable_objects.values():
+        # TensorFlow 1's messages know no saveable objects.
+        saveables = node.saveable_objects.values() if hasattr(node, "saveable_objects") else ()
+        for saveable in saveables:
             occasions.setdefault(saveable.save_function, Occasion.SAVING)
             occasions.setdefault(saveable.restore_function, Occasion.RESTORING)
     for index, node in enumerate(objects.nodes):

@@ -144,6 +144,14 @@ def test_strings_without_a_graph_are_no_graph(found, graph_of):
     assert found(graph, ["out"]) == []
 
 
+def test_the_object_graph_of_a_checkpoint_is_no_graph(found, graph_of):
+    """A SavedModel keeps it as a string; a variable that is named "Variable" makes it look like a node."""
+    attribute = b"\x0a\x0eVARIABLE_VALUE\x12\x08Variable\x1a\x01k"
+    node = b"\x0a\x05\x08\x01\x12\x01v" + b"\x12" + bytes([len(attribute)]) + attribute
+    content = b"\x0a" + bytes([len(node)]) + node
+    assert found(graph_of(("out", "Const", content)), ["out"]) == []
+
+
 def test_says_where_it_did_not_search(found, graph_of):
     graph = graph_of(("big", "Const", b"a" * (LARGEST + 1)))
     (finding,) = found(graph, ["big"], whole=True)

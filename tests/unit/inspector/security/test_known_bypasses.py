@@ -154,7 +154,6 @@ def test_what_a_graph_is_a_part_of_is_searched_as_well(found, graph_of, writer, 
         library.library.function[0].SerializeToString(),
         meta_graph.SerializeToString(),
         b"\x08\x01\x12" + _length_first(meta_graph.SerializeToString()),
-        writer.node[2].SerializeToString(),
     ):
         findings = found(in_string(graph_of, content, "DecodeRaw"), ["out"])
         assert ("critical", "WRITES_FILES", "write") in findings, content[:40]

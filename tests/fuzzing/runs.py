@@ -45,7 +45,8 @@ def run(
         "seed": seed,
         "given": str(given.resolve()) if given else "",
     }
-    environ = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "0"}
+    path = os.pathsep.join(filter(None, [str(ROOT / "tests"), os.environ.get("PYTHONPATH")]))
+    environ = {**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": "0"}
     patience = (seconds or examples * 0.2) * 2 + SECONDS_AN_INPUT + _GRACE + 60
     try:
         result = subprocess.run(

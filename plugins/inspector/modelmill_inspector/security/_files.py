@@ -16,7 +16,7 @@ from modelmill_worker.protobuf_wire import LENGTH_DELIMITED, MalformedMessageErr
 from modelmill_worker.source_files import SourceFile
 
 from modelmill_inspector import _hdf5
-from modelmill_inspector.security import _paths
+from modelmill_inspector.security import _operations, _paths
 from modelmill_inspector.security._archives import scan_archive, suspicious_start
 from modelmill_inspector.security._findings import Finding, Findings, inside, shortened
 from modelmill_inspector.security._graphs import GraphScan
@@ -39,12 +39,45 @@ _PASSED = frozenset(
 )
 
 
-def scan_tree(tree: Tree, outputs: Iterable[str] = ()) -> Dict[str, Any]:
-    """The fact `security` (see the package) of a source; outputs: the tensors that the model is made for."""
+def scan_tree(
+    tree: Tree,
+    outputs: Iterable[str] = (),
+    custom_operators: Iterable[str] = (),
+    flex_operators: Iterable[str] = (),
+) -> Dict[str, Any]:
+    """The fact `security` (see the package) of a source.
+
+    outputs: the tensors that the model is made for.
+    custom_operators, flex_operators: a TFLite model's operators that TFLite itself has not, as the model names them;
+        the latter ("FlexConv2D") run TensorFlow's operations.
+    """
     scan = _FileScan(tuple(outputs))
     for name in tree.files:
         scan.search(name, tree)
+    scan.findings.extend(map(_of_custom_operator, custom_operators))
+    scan.findings.extend(map(_of_flex_operator, flex_operators))
     return scan.findings.facts()
+
+
+#: Custom operators that TFLite's runtime, MediaPipe or the Edge TPU's bring along.
+_COMMON_CUSTOM = frozenset(
+    ["TFLite_Detection_PostProcess", "edgetpu-custom-op", "Convolution2DTransposeBias", "MaxPoolingWithArgmax2D"]
+    + ["MaxUnpooling2D", "Mfcc", "AudioSpectrogram", "NumericVerify", "RFFT2D"]
+)
+
+
+def _of_custom_operator(name: str) -> Finding:
+    text = "The operator {} is custom: a library of machine code beside TFLite runs it.".format(shortened(name))
+    return Finding("info" if name in _COMMON_CUSTOM else "medium", "CUSTOM_OPERATOR", text, "", name)
+
+
+def _of_flex_operator(name: str) -> Finding:
+    operation = name[len("Flex") :] if name.startswith("Flex") else name
+    danger = _operations.danger_of_operation(operation)
+    if danger is None:
+        text = "The operator {} runs TensorFlow's operation, for which TFLite needs its Flex library.".format(name)
+        return Finding("info", "FLEX_OPERATOR", shortened(text), "", operation)
+    return Finding(danger.severity, danger.reason, "The operation {} {}.".format(operation, danger.text), "", operation)
 
 
 class _FileScan:

@@ -180,6 +180,20 @@ def _scan(graph):
     return scan_graph(graph, [node.name for node in graph.node])
 
 
+def test_operators_of_a_tflite_model(tmp_path):
+    facts = scan_tree(
+        Tree("source", tmp_path, ()),
+        custom_operators={"Own": 2, "edgetpu-custom-op": 1},
+        flex_operators={"FlexErf": 1, "FlexReadFile": 1},
+    )
+    assert [(one["severity"], one["reason"], one["op"]) for one in facts["findings"]] == [
+        ("high", "READS_FILES", "ReadFile"),
+        ("medium", "CUSTOM_OPERATOR", "Own"),
+        ("info", "CUSTOM_OPERATOR", "edgetpu-custom-op"),
+        ("info", "FLEX_OPERATOR", "Erf"),
+    ]
+
+
 def test_severities_are_in_order():
     assert SEVERITIES == ("none", "info", "low", "medium", "high", "critical")
     assert is_at_least("high", "medium")

@@ -105,6 +105,8 @@ PARSERS: dict[str, Parser] = {
         lambda path, _: _inspect(path),
         (*GRAPHS, *SAVED_MODELS, "hdf5", "keras", "npz", "tfjs", "layers", "tflite"),
     ),
+    "inspect_tflite": Parser(lambda path, _: _inspect(path), ("tflite",)),
+    "inspect_keras": Parser(lambda path, _: _inspect(path), ("hdf5", "keras")),
     "inspect_tfjs": Parser(lambda path, _: _inspect(path), ("tfjs",)),
     "inspect_checkpoint": Parser(lambda path, _: _inspect(path), ("meta graph", "graph"), (), "model.ckpt.meta"),
     "inspect_artifact": Parser(lambda path, _: _inspect(path), ("signature",), (), "signature.json"),

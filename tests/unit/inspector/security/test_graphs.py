@@ -3,11 +3,13 @@
 import random
 import string
 
+import modelmill_inspector
 import pytest
+from modelmill_inspector._options import InspectOptions
 from modelmill_inspector.security import SEVERITIES, _findings, _operations, is_at_least, scan_tree
 from modelmill_inspector.security._embedded import LARGEST
 from modelmill_worker import op_versions_table
-from modelmill_worker.plugin_api import Tree
+from modelmill_worker.plugin_api import Step, Tree
 
 
 def tree(path):
@@ -200,3 +202,19 @@ def test_severities_are_in_order():
     assert is_at_least("medium", "medium")
     assert not is_at_least("low", "medium")
     assert [_findings.lowered(severity) for severity in SEVERITIES[1:]] == ["info", "info", "low", "medium", "high"]
+
+
+def test_every_inspection_says_what_was_found(graph_of, tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "output").mkdir()
+    graph = graph_of(("path", "Placeholder"), ("read", "ReadFile", "path"), ("probabilities", "Identity", "read"))
+    graph.node[0].attr["dtype"].type = 7
+    (tmp_path / "source" / "graph.pb").write_bytes(graph.SerializeToString())
+    step = Step(
+        {"source": Tree("source", tmp_path / "source", ("graph.pb",))}, InspectOptions(), tmp_path / "output", tmp_path
+    )
+    facts = modelmill_inspector.inspect(step)["security"]
+    assert facts["highest"] == "high"
+    assert [(one["reason"], one["node"], one["where"]) for one in facts["findings"]] == [
+        ("READS_FILES", "read", "graph.pb")
+    ]

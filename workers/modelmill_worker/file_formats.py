@@ -7,6 +7,7 @@ import enum
 import json
 import mmap
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -134,7 +135,7 @@ def read_shard_count(index: bytes) -> Optional[int]:
         shared, position = protobuf_wire.read_varint(index, 0, len(index))
         unshared, position = protobuf_wire.read_varint(index, position, len(index))
         length, position = protobuf_wire.read_varint(index, position, len(index))
-        if shared or unshared:
+        if shared or unshared or position + length > len(index):
             return None
         for field in protobuf_wire.read_fields(index, position, position + length):
             if field.number == 1 and field.wire_type == VARINT:
@@ -149,8 +150,8 @@ def _kind_of_zip(data: bytes) -> FileFormat:
     try:
         with zipfile.ZipFile(stream) as archive:  # type: ignore[arg-type]
             names = archive.namelist()
-    except zipfile.BadZipFile:
-        return FileFormat.ZIP
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError):
+        return FileFormat.ZIP  # its directory is damaged
     if "config.json" in names and "model.weights.h5" in names:
         return FileFormat.KERAS_ARCHIVE
     if names and all(name.endswith(".npy") for name in names):
@@ -176,7 +177,7 @@ def _by_text(data: bytes) -> Optional[FileFormat]:
 def _kind_of_json(data: bytes) -> Optional[FileFormat]:
     try:
         content = json.loads(bytes(data).decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or "modelTopology" not in content:
         return FileFormat.JSON

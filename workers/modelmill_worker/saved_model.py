@@ -80,7 +80,7 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
 
     Raises StepError GRAPH_DEF_DAMAGED, TAGS_NOT_FOUND or, where a key is given, SIGNATURE_NOT_FOUND.
     """
-    meta_graph = _choose_meta_graph(list(_parse(path).meta_graphs), path.name, tags)
+    meta_graph = _choose_meta_graph(meta_graphs(path), path.name, tags)
     described = meta_graph.signature_def
     keys = tuple(sorted(key for key in described if described[key].outputs and not key.startswith(_INTERNAL)))
     if signature_key and signature_key not in keys:
@@ -95,9 +95,18 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
     )
 
 
+def meta_graphs(path: Path) -> Sequence[Any]:
+    """All MetaGraphDefs of the file, for whoever must not miss one. Raises StepError GRAPH_DEF_DAMAGED."""
+    return list(_parse(path).meta_graphs)
+
+
+def new_message() -> Any:
+    """An empty SavedModel message."""
+    return _class_of(graph_def.meta_graph_class().DESCRIPTOR)()
+
+
 def _parse(path: Path) -> Any:
-    kind = graph_def.meta_graph_class().DESCRIPTOR
-    return graph_def.parse_into(_class_of(kind)(), path.read_bytes(), path.name)
+    return graph_def.parse_into(new_message(), path.read_bytes(), path.name)
 
 
 @functools.lru_cache(maxsize=None)

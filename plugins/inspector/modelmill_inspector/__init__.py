@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
 
+from modelmill_inspector import security
 from modelmill_inspector._options import InspectOptions
 from modelmill_inspector._recognition import recognise_source
 
@@ -55,6 +56,12 @@ def inspect(step: Step) -> Dict[str, Any]:
     facts = dict(_UNTOLD, **recognised.facts)
     facts["kind"] = recognised.kind
     facts["notes"] = list(recognised.notes)
+    facts["security"] = security.scan_tree(
+        step.inputs["source"],
+        [tensor["tensor"] for tensor in facts["outputs"]],
+        facts.get("custom_operators", ()),
+        facts.get("flex_operators", ()),
+    )
     text = json.dumps(facts, indent=2, sort_keys=True)
     beside = step.output / (REPORT_FILE + ".part")
     beside.write_text(text + "\n", encoding="utf-8")

@@ -92,7 +92,7 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile]) -> Recognis
     """An artifact that modelmill made, told by its signature.json."""
     try:
         endpoints = signature.read(tree.path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StepError(
             "SIGNATURE_DAMAGED",
             "{} is not one that modelmill wrote. Leave it out, or convert the model again.".format(signature.FILE_NAME),

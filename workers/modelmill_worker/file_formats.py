@@ -172,7 +172,7 @@ def _by_text(data: bytes) -> Optional[FileFormat]:
 def _kind_of_json(data: bytes) -> Optional[FileFormat]:
     try:
         content = json.loads(bytes(data).decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or "modelTopology" not in content:
         return FileFormat.JSON

@@ -1,6 +1,6 @@
 """The layers of a Keras architecture as a table, with the weights that they have."""
 
-from collections import Counter
+from collections import Counter, deque
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 #: (name, dtype, shape) of a weight.
@@ -50,6 +50,11 @@ def describe_layers(architecture: Mapping[str, Any], weights: Mapping[str, Seque
     }
 
 
+def top_layers(architecture: Mapping[str, Any]) -> List[Tuple[str, str]]:
+    """Name and class of each layer right in a model."""
+    return [(_name_of(layer), str(layer["class_name"])) for layer in _layers_of(architecture)]
+
+
 def _elements(shape: Sequence[int]) -> int:
     count = 1
     for size in shape:
@@ -88,9 +93,9 @@ def _walk(model: Mapping[str, Any], inside: Tuple[str, ...], depth: int) -> Iter
 def _taken(calls: Any) -> List[str]:
     """The layers whose outputs a layer takes: Keras 2 lists [layer, node, tensor, arguments], Keras 3 its tensors."""
     found: List[str] = []
-    waiting = [calls]
+    waiting = deque([calls])
     while waiting:
-        value = waiting.pop(0)
+        value = waiting.popleft()
         if isinstance(value, dict):
             history = (value.get("config") or {}).get("keras_history") if "class_name" in value else None
             if isinstance(history, list) and history:

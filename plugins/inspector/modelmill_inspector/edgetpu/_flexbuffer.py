@@ -1,9 +1,9 @@
 """Reads a flexbuffer's map of numbers, strings and vectors of numbers: what an Edge TPU operator's options are.
 
 Format: https://flatbuffers.dev/internals/#flexbuffers-encoding. It is read from the end: the last byte is the width of
-the root, the one before it the root's type and the width of what that refers to. Numbers may lie in place of a reference.
-A map is a vector of values with, before its length, a reference to the vector of its keys and that vector's width; behind
-its values stands a byte with the type of each.
+the root, the one before it the root's type and the width of what that refers to. Numbers may lie in place of a
+reference. A map is a vector of values with, before its length, a reference to the vector of its keys and that vector's
+width; behind its values stands a byte with the type of each.
 
 Google's Python package reads the same without bounds: a damaged reference leads it before the buffer's beginning.
 """

@@ -31,8 +31,8 @@ def describe_tfjs(model: SourceFile, file_names: Sequence[str]) -> Dict[str, Any
         in the shards, such as "uint8".
     shards: as tfjs._manifest.check_shards says.
     Of a graph model those of tfjs._graph_model.describe_graph_model; of a layers model those of
-    _keras_layers.describe_layers, `keras` (the version that wrote it), `backend`, and `optimizer` (the class that it was
-    compiled with, "" for none).
+    _keras_layers.describe_layers, `keras` (the version that wrote it), `backend`, and `optimizer`
+    ({"class", "variables"}: what it was compiled with, "" for nothing; of an optimizer's state it never has any).
 
     Raises StepError WEIGHTS_MISSING where a shard is not there, WEIGHTS_DAMAGED where shards are too short for the
     manifest, and TFJS_MODEL_DAMAGED where the file makes no sense.
@@ -75,7 +75,8 @@ def _describe_layers_model(content: Dict[str, Any], weights: Sequence[Weight]) -
         by_layer.setdefault(layer, []).append((name, weight.dtype, weight.shape))
     facts = describe_layers(architecture, by_layer)
     compiled = topology.get("training_config") or content.get("trainingConfig") or {}
-    facts["optimizer"] = str((compiled.get("optimizer_config") or {}).get("class_name") or "")
+    optimizer = compiled.get("optimizer_config") or {}
+    facts["optimizer"] = {"class": str(optimizer.get("class_name") or ""), "variables": 0}
     facts["keras"], facts["backend"] = str(topology.get("keras_version") or ""), str(topology.get("backend") or "")
     return facts
 
@@ -108,5 +109,5 @@ def _sentence(name: str, facts: Dict[str, Any]) -> str:
         facts["nodes"],
         "layers" if "layers" in facts else "nodes",
         facts["parameters"],
-        *sides
+        *sides,
     )

@@ -36,7 +36,7 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
 
     inputs, outputs: by the names of the first signature of the first subgraph, else by the tensors' own.
     nodes, operations: operators of all subgraphs, counted and by name; custom ones have their own name.
-    parameters, parameters_by_dtype, parameter_bytes: of all constants, also of those that are no weights, such as shapes.
+    parameters, parameters_by_dtype, parameter_bytes: of all constants, also of those that are no weights, as shapes.
     subgraphs: [{"name", "inputs", "outputs", "operators", "tensors"}]: of the ends the tensors' indices, else counts;
         at most 50 (`subgraphs_count`).
     operators: [{"subgraph", "index", "op", "version", "custom"?, "activation"?, "inputs", "outputs", "subgraphs"?}],
@@ -44,8 +44,8 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
     operator_versions: [{"op", "version", "custom", "count"}], all of them.
     custom_operators: {name: count}; those named Flex... run TensorFlow's kernels, and are in `flex_operators` instead.
     tensors: [{"subgraph", "index", "name", "dtype", "shape", "constant_bytes"?, "variable"?, "sparse"?,
-        "quantisation"?: {"scale", "zero_point"} or, by channel, {"channels", "dimension", "scales": [smallest, largest],
-        "zero_points": [smallest, largest]}, with "range": [minimum, maximum] where told}], at most 300
+        "quantisation"?: {"scale", "zero_point"} or, by channel, {"channels", "dimension", "scales": [smallest,
+        largest], "zero_points": [smallest, largest]}, with "range": [minimum, maximum] where told}], at most 300
         (`tensors_count`).
     signatures: [{"key", "subgraph", "inputs": [tensor], "outputs": [tensor]}], at most 20 (`signatures_count`).
     control_flow: {"v1": 0, "v2", "loops", "conditions"}.
@@ -269,10 +269,8 @@ def _unused_buffers(model: Model) -> Dict[str, int]:
 
 def _sentence(name: str, facts: Dict[str, Any]) -> str:
     sides = [", ".join(end["name"] for end in facts[side][:5]) or "nothing" for side in ("inputs", "outputs")]
-    if "edgetpu" in facts:
-        what = "compiled for the Edge TPU"
-    else:
-        what = facts["quantisation"]["scheme"].replace("_", " ")
+    scheme = facts["quantisation"]["scheme"].replace("_", " ")
+    what = "compiled for the Edge TPU" if "edgetpu" in facts else scheme
     return "{} is a TensorFlow Lite model ({}) of {:,} operators and {:,} parameters: {} -> {}".format(
         name, what, facts["nodes"], facts["parameters"], *sides
     )

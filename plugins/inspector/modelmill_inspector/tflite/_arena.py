@@ -18,7 +18,7 @@ from typing import Dict, List, Sequence
 from modelmill_inspector.tflite._model import ABSENT, Model, Subgraph
 
 ALIGNMENT = 64
-#: Of a graph with more tensors, nothing is planned: the time grows with their square. They count as if none shared bytes.
+#: The time grows with the square: of a graph with more tensors they count as if none shared bytes.
 _MOST_TENSORS = 5000
 
 

@@ -1,7 +1,7 @@
 """What running a .tflite costs: multiply-adds by operator, and bytes of activations: the fact `costs`."""
 
 from collections import Counter
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from modelmill_inspector.tflite._arena import lifetimes
 from modelmill_inspector.tflite._model import ABSENT, Model, Operator, Subgraph, Tensor, count_elements
@@ -74,32 +74,29 @@ def multiply_adds(graph: Subgraph, operator: Operator) -> Optional[int]:
     inputs = [None if index == ABSENT else graph.tensors[index] for index in operator.inputs]
     outputs = [graph.tensors[index] for index in operator.outputs if index != ABSENT]
     try:
-        return _count(name, operator, inputs, outputs[0].elements)
+        return _COUNTED[name](operator, inputs, outputs[0].elements)
     except (AttributeError, IndexError):
         return None
 
 
-_COUNTED = frozenset(
-    ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "CONV_3D", "FULLY_CONNECTED", "BATCH_MATMUL")
-    + ("UNIDIRECTIONAL_SEQUENCE_LSTM",)
-)
-
-
-def _count(name: str, operator: Operator, inputs: List[Any], written: int) -> int:
-    if name == "CONV_2D":
-        return written * count_elements(inputs[1].shape[1:])
-    if name == "DEPTHWISE_CONV_2D":
-        return written * count_elements(inputs[1].shape[1:3])
-    if name == "TRANSPOSE_CONV":
-        return int(inputs[2].elements) * count_elements(inputs[1].shape[:3])
-    if name == "CONV_3D":
-        return written * count_elements(inputs[1].shape[:4])
-    if name == "FULLY_CONNECTED":
-        return written * max(inputs[1].shape[-1], 1)
-    if name == "BATCH_MATMUL":
-        return written * max(inputs[0].shape[-2 if operator.adjoint_x else -1], 1)
+def _of_lstm(_: Operator, inputs: List[Any], __: int) -> int:
+    """Every step multiplies each matrix once: the steps and the batch are the input's first two dimensions."""
     matrices: List[Tensor] = [inputs[index] for index in _LSTM_MATRICES if index < len(inputs) and inputs[index]]
     return count_elements(inputs[0].shape[:-1]) * sum(matrix.elements for matrix in matrices)
+
+
+#: Operator, its inputs (None for one left out) and the elements of its output -> multiply-adds.
+_COUNTED: Dict[str, Callable[[Operator, List[Any], int], int]] = {
+    "CONV_2D": lambda _, inputs, written: written * count_elements(inputs[1].shape[1:]),
+    "DEPTHWISE_CONV_2D": lambda _, inputs, written: written * count_elements(inputs[1].shape[1:3]),
+    "TRANSPOSE_CONV": lambda _, inputs, __: int(inputs[2].elements) * count_elements(inputs[1].shape[:3]),
+    "CONV_3D": lambda _, inputs, written: written * count_elements(inputs[1].shape[:4]),
+    "FULLY_CONNECTED": lambda _, inputs, written: written * max(inputs[1].shape[-1], 1),
+    "BATCH_MATMUL": lambda operator, inputs, written: (
+        written * max(inputs[0].shape[-2 if operator.adjoint_x else -1], 1)
+    ),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _of_lstm,
+}
 
 
 def _peak(graph: Subgraph) -> int:

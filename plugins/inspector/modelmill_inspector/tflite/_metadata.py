@@ -65,7 +65,9 @@ def describe_metadata(data: Any, model: Model, path: Path) -> Dict[str, Any]:
     What the file does not have is left out.
     """
     found: Dict[str, Any] = {
-        "entries": [{"name": name, "bytes": model.buffers[index][1]} for name, index in model.metadata.items()][:_LISTED]
+        "entries": [{"name": name, "bytes": model.buffers[index][1]} for name, index in model.metadata.items()][
+            :_LISTED
+        ]
     }
     damaged = []
     for key, name, describe in (("model", _FOR_PEOPLE, _for_people), ("conversion", _CONVERSION, _conversion)):

@@ -25,7 +25,7 @@ ABSENT = -1
 class Quantisation:
     """How integers stand for numbers: (integer - zero point) * scale, for all of a tensor or by channel.
 
-    channels: how many scales there are; 1 is one for the whole tensor, 0 none (the tensor says minimum and maximum only).
+    channels: how many scales there are; 1 is one for the whole tensor, 0 none (it says minimum and maximum only).
     dimension: the one that the channels lie along.
     scales, zero_points: the first of them, at most 4096.
     minimum, maximum: of the numbers, where the file tells.
@@ -285,9 +285,7 @@ class _Reader:
         what = "operator {}".format(index)
         code = table.scalar(0, "I")
         if code >= len(self._codes):
-            raise FlatbufferError(
-                "{} of {} is of kind {} of {}".format(what, self._where, code, len(self._codes))
-            )
+            raise FlatbufferError("{} of {} is of kind {} of {}".format(what, self._where, code, len(self._codes)))
         kind = self._codes[code]
         options = table.table(4) or table.table(12)
         return Operator(
@@ -305,9 +303,7 @@ class _Reader:
         found = table.numbers(field, "i") or ()
         for tensor in found:
             if not ABSENT <= tensor < tensors:
-                raise FlatbufferError(
-                    "{} of {} has tensor {} of {}".format(what, self._where, tensor, tensors)
-                )
+                raise FlatbufferError("{} of {} has tensor {} of {}".format(what, self._where, tensor, tensors))
         return found
 
 

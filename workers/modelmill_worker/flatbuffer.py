@@ -12,8 +12,9 @@ all is bounded, so that no file of a few bytes keeps a step busy or fills its me
 import struct
 from typing import Any, List, Optional, Tuple
 
-#: How many tables and vector elements one reader hands out. The largest models have some hundred thousand.
-LARGEST_COUNT = 4000000
+#: How many tables, and pieces of 64 bytes of numbers and texts, one reader hands out. A model of a hundred thousand
+#: operators has about a million.
+LARGEST_COUNT = 2000000
 
 _SIZES = {code: struct.calcsize("<" + code) for code in "bBhHiIqQfd"}
 
@@ -110,7 +111,7 @@ class Table:
             return None
         start, length = found
         length = length if limit is None else min(length, limit)
-        self.buffer.spend(length)
+        self.buffer.spend(1 + length * _SIZES[code] // 64)
         return struct.unpack_from("<{}{}".format(length, code), self.buffer.data, start)
 
     def table(self, field: int) -> Optional["Table"]:

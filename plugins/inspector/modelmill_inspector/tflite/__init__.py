@@ -2,6 +2,7 @@
 
 import math
 import mmap
+import struct
 from collections import Counter
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -22,6 +23,8 @@ __all__ = ["describe_tflite"]
 
 #: How much of each list a report has.
 _SUBGRAPHS, _OPERATORS, _TENSORS, _SIGNATURES = 50, 300, 300, 20
+#: Of how many channels the smallest and largest scale are told.
+_CHANNELS = 4096
 #: How many tensors an operator's or an end's list names.
 _ENDS = 50
 #: Operators that run subgraphs, by what they do.
@@ -58,7 +61,7 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             model = read_model(data)
-            facts = _facts(model)
+            facts = _facts(data, model)
             facts["runtime_version"] = describe_runtime_version(model, read_runtime_version(data, model))
             facts["metadata"] = describe_metadata(data, model, path)
             compiled = _compiled(model)
@@ -74,7 +77,7 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
     return "tflite.edgetpu" if compiled else "tflite", facts
 
 
-def _facts(model: Model) -> Dict[str, Any]:
+def _facts(data: Any, model: Model) -> Dict[str, Any]:
     arena = estimate_arena(model)
     facts = {
         "nodes": sum(len(graph.operators) for graph in model.subgraphs),
@@ -87,7 +90,7 @@ def _facts(model: Model) -> Dict[str, Any]:
         "costs": describe_costs(model),
         "unused_buffers": _unused_buffers(model),
     }
-    for part in (_ends(model), _operator_facts(model), _tensor_facts(model), _parameters(model)):
+    for part in (_ends(model), _operator_facts(model), _tensor_facts(data, model), _parameters(model)):
         facts.update(part)
     return facts
 
@@ -197,15 +200,15 @@ def _operator(subgraph: int, operator: Operator) -> Dict[str, Any]:
     return found
 
 
-def _tensor_facts(model: Model) -> Dict[str, Any]:
+def _tensor_facts(data: Any, model: Model) -> Dict[str, Any]:
     everyone = [(number, one) for number, graph in enumerate(model.subgraphs) for one in graph.tensors]
     return {
-        "tensors": [_tensor(number, tensor) for number, tensor in everyone[:_TENSORS]],
+        "tensors": [_tensor(data, number, tensor) for number, tensor in everyone[:_TENSORS]],
         "tensors_count": len(everyone),
     }
 
 
-def _tensor(subgraph: int, tensor: Tensor) -> Dict[str, Any]:
+def _tensor(data: Any, subgraph: int, tensor: Tensor) -> Dict[str, Any]:
     found: Dict[str, Any] = {
         "subgraph": subgraph,
         "index": tensor.index,
@@ -219,13 +222,13 @@ def _tensor(subgraph: int, tensor: Tensor) -> Dict[str, Any]:
         if holds:
             found[key] = True
     if tensor.quantisation:
-        found["quantisation"] = _quantisation(tensor.quantisation)
+        found["quantisation"] = _quantisation(data, tensor.quantisation)
     return found
 
 
-def _quantisation(quantisation: Quantisation) -> Dict[str, Any]:
+def _quantisation(data: Any, quantisation: Quantisation) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
-    scales, zero_points = quantisation.scales, quantisation.zero_points
+    scales, zero_points = _numbers(data, "f", *quantisation.scales), _numbers(data, "q", *quantisation.zero_points)
     if quantisation.channels == 1:
         found["scale"] = _finite(scales[0])
         found["zero_point"] = zero_points[0] if zero_points else 0
@@ -236,6 +239,10 @@ def _quantisation(quantisation: Quantisation) -> Dict[str, Any]:
     if quantisation.minimum and quantisation.maximum:
         found["range"] = [_finite(quantisation.minimum[0]), _finite(quantisation.maximum[0])]
     return found
+
+
+def _numbers(data: Any, code: str, start: int, count: int) -> Tuple[Any, ...]:
+    return struct.unpack_from("<{}{}".format(min(count, _CHANNELS), code), data, start)
 
 
 def _finite(number: float) -> Optional[float]:

@@ -15,8 +15,6 @@ IDENTIFIER = b"TFL3"
 _LARGEST_RANK = 32
 #: No memory holds more elements.
 _MOST_ELEMENTS = 2**48
-#: How many scales and zero points of a tensor are read.
-_CHANNELS_READ = 4096
 #: An input that an operator may have and does not.
 ABSENT = -1
 
@@ -27,14 +25,14 @@ class Quantisation:
 
     channels: how many scales there are; 1 is one for the whole tensor, 0 none (it says minimum and maximum only).
     dimension: the one that the channels lie along.
-    scales, zero_points: the first of them, at most 4096.
+    scales, zero_points: where they begin in the file as float32 and int64, and how many they are.
     minimum, maximum: of the numbers, where the file tells.
     """
 
     channels: int
     dimension: int
-    scales: Tuple[float, ...]
-    zero_points: Tuple[int, ...]
+    scales: Tuple[int, int]
+    zero_points: Tuple[int, int]
     minimum: Tuple[float, ...]
     maximum: Tuple[float, ...]
 
@@ -327,12 +325,12 @@ def _called(code: OperatorCode, options: Optional[Table]) -> Tuple[int, ...]:
 def _quantisation(table: Optional[Table]) -> Optional[Quantisation]:
     if table is None:
         return None
-    scales = table.span(2, 4)
+    scales = table.span(2, 4) or (0, 0)
     found = Quantisation(
-        channels=scales[1] if scales else 0,
+        channels=scales[1],
         dimension=table.scalar(6, "i"),
-        scales=table.numbers(2, "f", _CHANNELS_READ) or (),
-        zero_points=table.numbers(3, "q", _CHANNELS_READ) or (),
+        scales=scales,
+        zero_points=table.span(3, 8) or (0, 0),
         minimum=table.numbers(0, "f", 1) or (),
         maximum=table.numbers(1, "f", 1) or (),
     )

@@ -150,7 +150,7 @@ def test_says_what_converter_and_interpreter_say(told):
     for name, facts in made.items():
         assert facts["quantisation"]["scheme"] == name.split("-")[1], name
         assert facts["runtime_version"]["unknown"] == [], name
-        # Of 16 bits, the converter notes an older version than the operators that it writes have.
+        # To 16 bits, the converter notes the version before it quantises.
         assert facts["runtime_version"]["agrees"] or name == "image-int16x8", (name, facts["runtime_version"])
         assert facts["metadata"]["conversion"]["source"] == "TF_CONCRETE_FUNCTIONS", name
         assert [end["dtype"] for end in facts["inputs"] + facts["outputs"]] == ["float32", "float32"], name

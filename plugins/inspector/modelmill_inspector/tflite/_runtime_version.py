@@ -20,7 +20,7 @@ def describe_runtime_version(model: Model, recorded: str) -> Dict[str, Any]:
     table: the TensorFlow whose table was asked.
     recorded: as given, and in `agrees` whether it is the same; neither where nothing was recorded.
 
-    The converter writes what its own table said in its day; a later TensorFlow's table may say another version.
+    Converters noted the version before they quantised (see the README): what they recorded may be too old.
     """
     codes = sorted(
         {operator.code for graph in model.subgraphs for operator in graph.operators if not operator.code.custom},

@@ -115,7 +115,7 @@ def test_tells_the_runtime_that_a_model_needs(inspect, corpus):
     found = inspect(corpus / KWS).facts["runtime_version"]
     assert found["needed"] == "1.14.0"
     assert {"op": "CONV_2D", "version": 3} in found["because"]
-    # The converter of its day compared versions as texts, in which 1.5.0 is more than 1.14.0.
+    # The converter of its day noted the version before it quantised.
     assert (found["recorded"], found["agrees"]) == ("1.5.0", False)
     assert inspect(corpus / "edgetpu-pairs/v16/dense_256.tflite").facts["runtime_version"]["agrees"]
 

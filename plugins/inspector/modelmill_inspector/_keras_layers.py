@@ -21,9 +21,10 @@ def describe_layers(architecture: Mapping[str, Any], weights: Mapping[str, Seque
 
     model_class: such as "Functional"; model_name.
     nodes, operations: layers counted and by class, those of models inside the model too.
-    layers: [{"name", "class", "inside"?: names of the models that it is in, "inputs": [layers], "output_shape"?,
-        "parameters"?, "weights"?: [{"name", "dtype", "shape"}]}], at most 300 (`layers_count`). Of the shapes, a file
-        tells those of inputs only; the parameters are there where it has the weights.
+    layers: [{"name", "class", "inside"?: names of the models that it is in, "inputs": [layers], "input_shape"?,
+        "output_shape"?, "parameters"?, "weights"?: [{"name", "dtype", "shape"}]}], at most 300 (`layers_count`).
+        Archives tell what shapes layers take, other files those of inputs only; the parameters are there where the file
+        has the weights.
     inputs, outputs: by the layers' names; a Sequential model's output is its last layer.
 
     Raises one of Python's own errors where the architecture makes no sense.
@@ -78,14 +79,17 @@ def _name_of(layer: Mapping[str, Any]) -> str:
 def _walk(model: Mapping[str, Any], inside: Tuple[str, ...], depth: int) -> Iterator[Dict[str, Any]]:
     if depth > _DEEPEST:
         raise ValueError("models are nested more than {} deep".format(_DEEPEST))
+    chained = str(model.get("class_name")) == "Sequential"
+    before: List[str] = []
     for layer in _layers_of(model):
         found: Dict[str, Any] = {"name": _name_of(layer), "class": str(layer["class_name"])}
         if inside:
             found["inside"] = list(inside)
-        found["inputs"] = _taken(layer.get("inbound_nodes"))
-        shape = _shape_of(layer)
-        if shape is not None:
-            found["output_shape"] = shape
+        found["inputs"] = before if chained else _taken(layer.get("inbound_nodes"))
+        before = [found["name"]]
+        for key, shape in (("input_shape", _input_shape_of(layer)), ("output_shape", _output_shape_of(layer))):
+            if shape is not None:
+                found[key] = shape
         yield found
         yield from _walk(layer, inside + (found["name"],), depth + 1)
 
@@ -110,16 +114,23 @@ def _taken(calls: Any) -> List[str]:
     return list(dict.fromkeys(found))[:_LISTED]
 
 
-def _shape_of(layer: Mapping[str, Any]) -> Optional[List[int]]:
-    """What an InputLayer gives; -1 for an unknown dimension. Of others, the file says what they take only."""
+def _output_shape_of(layer: Mapping[str, Any]) -> Optional[List[int]]:
+    """What an InputLayer gives; of others, no file says it."""
     config = layer.get("config")
     if layer.get("class_name") != "InputLayer" or not isinstance(config, dict):
         return None
     return _first_shape(config)
 
 
-def _first_shape(config: Mapping[str, Any]) -> Optional[List[int]]:
-    for key in _SHAPES:
+def _input_shape_of(layer: Mapping[str, Any]) -> Optional[List[int]]:
+    """What the layer was built for, which archives tell of those with one input."""
+    built = layer.get("build_config")
+    return _first_shape(built, ("input_shape",)) if isinstance(built, dict) else None
+
+
+def _first_shape(config: Mapping[str, Any], keys: Sequence[str] = _SHAPES) -> Optional[List[int]]:
+    """-1 for an unknown dimension."""
+    for key in keys:
         shape = config.get(key)
         if isinstance(shape, list) and all(size is None or isinstance(size, int) for size in shape):
             return [-1 if size is None else size for size in shape]

@@ -4,8 +4,9 @@ import math
 import mmap
 import struct
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from modelmill_worker.errors import StepError
 from modelmill_worker.flatbuffer import FlatbufferError
@@ -16,10 +17,11 @@ from modelmill_inspector.tflite._arena import estimate_arena
 from modelmill_inspector.tflite._costs import describe_costs
 from modelmill_inspector.tflite._metadata import describe_metadata, read_runtime_version
 from modelmill_inspector.tflite._model import ABSENT, Model, Operator, Quantisation, Subgraph, Tensor, read_model
+from modelmill_inspector.tflite._picture import nodes_of
 from modelmill_inspector.tflite._quantisation import describe_quantisation
 from modelmill_inspector.tflite._runtime_version import describe_runtime_version
 
-__all__ = ["describe_tflite"]
+__all__ = ["describe_tflite", "draw_tflite"]
 
 #: How much of each list a report has.
 _SUBGRAPHS, _OPERATORS, _TENSORS, _SIGNATURES = 50, 300, 300, 20
@@ -58,23 +60,35 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
 
     Raises StepError TFLITE_DAMAGED.
     """
+    with _read(path, name) as (data, model):
+        facts = _facts(data, model)
+        facts["runtime_version"] = describe_runtime_version(model, read_runtime_version(data, model))
+        facts["metadata"] = describe_metadata(data, model, path)
+        compiled = _compiled(model)
+        if compiled:
+            facts["edgetpu"] = edgetpu.describe_compiled(data, compiled)
+    facts["description"] = _sentence(name, facts)
+    return "tflite.edgetpu" if compiled else "tflite", facts
+
+
+def draw_tflite(path: Path, name: str) -> List[Dict[str, Any]]:
+    """The nodes of a picture, as tflite._picture.nodes_of says. Raises StepError TFLITE_DAMAGED."""
+    with _read(path, name) as (_, model):
+        return list(nodes_of(model))
+
+
+@contextmanager
+def _read(path: Path, name: str) -> Iterator[Tuple[Any, Model]]:
+    """The bytes of a .tflite and the model in them; what is wrong with either is a StepError."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            model = read_model(data)
-            facts = _facts(data, model)
-            facts["runtime_version"] = describe_runtime_version(model, read_runtime_version(data, model))
-            facts["metadata"] = describe_metadata(data, model, path)
-            compiled = _compiled(model)
-            if compiled:
-                facts["edgetpu"] = edgetpu.describe_compiled(data, compiled)
+            yield data, read_model(data)
     except FlatbufferError as error:
         raise StepError(
             "TFLITE_DAMAGED",
             "{} cannot be read as a TFLite model: {}. Was it copied whole? Else convert it again.".format(name, error),
             {"file": name, "error": str(error)},
         ) from error
-    facts["description"] = _sentence(name, facts)
-    return "tflite.edgetpu" if compiled else "tflite", facts
 
 
 def _facts(data: Any, model: Model) -> Dict[str, Any]:
@@ -276,8 +290,13 @@ def _unused_buffers(model: Model) -> Dict[str, int]:
 
 def _sentence(name: str, facts: Dict[str, Any]) -> str:
     sides = [", ".join(end["name"] for end in facts[side][:5]) or "nothing" for side in ("inputs", "outputs")]
-    scheme = facts["quantisation"]["scheme"].replace("_", " ")
-    what = "compiled for the Edge TPU" if "edgetpu" in facts else scheme
+    if "edgetpu" in facts:
+        told = facts["edgetpu"]
+        what = "compiled for the Edge TPU, {:,} bytes of parameters on its chip and {:,} sent to it".format(
+            told["on_chip_bytes"], told["off_chip_bytes"]
+        )
+    else:
+        what = facts["quantisation"]["scheme"].replace("_", " ")
     return "{} is a TensorFlow Lite model ({}) of {:,} operators and {:,} parameters: {} -> {}".format(
         name, what, facts["nodes"], facts["parameters"], *sides
     )

@@ -14,6 +14,9 @@ from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.flatbuffer import LARGEST_COUNT, Flatbuffer, FlatbufferError
 from modelmill_worker.source_files import SourceFile
 
+REASONS = ("", "TFLITE_DAMAGED", "TFJS_MODEL_DAMAGED", "WEIGHTS_MISSING", "WEIGHTS_DAMAGED", "KERAS_FILE_DAMAGED")
+#: What a file that has become another thing altogether is refused with.
+OTHERS = ("NO_MODEL_FOUND", "KERAS_WEIGHTS_ONLY", "EMPTY_FILE")
 #: What no file of a megabyte may take: the machine may be busy.
 MOST_SECONDS = 20
 SEEDS = (
@@ -62,7 +65,7 @@ def read_or_refuse(read):
         json.dumps(read(), allow_nan=False)
     except StepError as error:
         reason = error.reason
-    assert reason in ("", "TFLITE_DAMAGED", "TFJS_MODEL_DAMAGED", "WEIGHTS_MISSING", "WEIGHTS_DAMAGED")
+    assert reason in REASONS + OTHERS
     assert time.monotonic() - began < MOST_SECONDS
 
 
@@ -94,6 +97,22 @@ def test_an_edge_tpu_payload_with_changed_bytes(corpus, changes, name):
             raise StepError("TFLITE_DAMAGED", str(error)) from error
 
     read_or_refuse(read)
+
+
+@FUZZING
+@given(
+    st.sampled_from(["mtcnn/keras2/pnet.h5", "mtcnn/keras3/pnet.keras", "mtcnn/keras2/pnet.keras"]),
+    CHANGES,
+    st.booleans(),
+)
+def test_a_keras_file_with_changed_bytes(inspect, corpus, tmp_path, seed, changes, at_the_end):
+    content = (corpus / seed).read_bytes()
+    if at_the_end:  # the directory of an archive
+        content = content[::-1]
+    changed = change(content, changes, 20000)
+    path = tmp_path / "model.keras"
+    path.write_bytes(changed[::-1] if at_the_end else changed)
+    read_or_refuse(lambda: inspect(path).facts)
 
 
 #: What stands in a model.json, and what may stand there instead.
@@ -145,7 +164,7 @@ def test_a_model_json_with_strange_values(tmp_path, changes):
         try:
             for step in path[:-1]:
                 parent = parent[step]
-            parent[path[-1]] = value
+            parent[path[-1]] = json.loads(json.dumps(value))
         except (IndexError, KeyError, TypeError):
             continue
     (tmp_path / "shard").write_bytes(bytes(2))

@@ -47,6 +47,18 @@ def test_tells_ends_and_the_way_through_the_layers(inspect, corpus):
         )
 
 
+def test_tells_shapes_where_the_file_does(inspect, corpus):
+    layers = inspect(corpus / "keras-mnist-cnn/model.keras").facts["layers"]
+    assert layers[0]["output_shape"] == [-1, 28, 28, 1]
+    assert {layer["name"]: layer.get("input_shape") for layer in layers if layer["class"] == "Conv2D"} == {
+        "conv2d_6": [-1, 28, 28, 1],
+        "conv2d_7": [-1, 13, 13, 32],
+        "conv2d_8": [-1, 5, 5, 64],
+    }
+    # A Sequential model's layers come one after the other.
+    assert [layer["inputs"] for layer in layers[:3]] == [[], ["input_layer_2"], ["conv2d_6"]]
+
+
 def test_names_weights_as_the_file_does(inspect, corpus):
     layers = {layer["name"]: layer for layer in inspect(corpus / "mtcnn/keras2/pnet.h5").facts["layers"]}
     assert layers["PReLU1"]["weights"] == [{"name": "alpha:0", "dtype": "float32", "shape": [1, 1, 10]}]

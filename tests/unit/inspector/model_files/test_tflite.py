@@ -5,7 +5,7 @@ import zipfile
 from collections import Counter
 
 import pytest
-from modelmill_inspector.tflite import _arena, _operators
+from modelmill_inspector.tflite import _arena, _operators, draw_tflite
 from modelmill_inspector.tflite._arena import Block, plan
 
 KWS, KWS_FLOAT = "kws-dscnn/kws_ref_model.tflite", "kws-dscnn/kws_ref_model_float32.tflite"
@@ -275,6 +275,30 @@ def test_a_model_that_crashes_the_interpreter_is_described(inspect, corpus):
         assert facts["arena_bytes"] > 0
     facts = inspect(corpus / "bad-inputs/model_invoking_error.tflite").facts
     assert [end["name"] for end in facts["inputs"] + facts["outputs"]] == ["tensor_0", "tensor_1"]
+
+
+def test_gives_nodes_to_draw(corpus, make_tflite, tables):
+    nodes = draw_tflite(corpus / RESNET, "resnet")
+    assert len(nodes) == 1 + 16
+    assert nodes[0] == {"name": "input_1", "op": "input", "inputs": [], "shape": [-1, 32, 32, 3], "dtype": "float32"}
+    names = [node["name"] for node in nodes]
+    assert len(set(names)) == len(names)
+    assert all(name in names[:place] for place, node in enumerate(nodes) for name in node["inputs"])
+    assert [len(node["inputs"]) for node in nodes if node["op"] == "ADD"] == [2, 2, 2]
+
+    tensors = [tables["tensor"]("", [1]), tables["tensor"]("a", [1]), tables["tensor"]("a", [1])]
+    codes = [tables["builtin"](119), tables["builtin"](0)]  # WHILE, ADD
+    call = tables["operator"](0, [0, -1], [1], {0: ("i", 1), 1: ("i", 1)})
+    main = tables["subgraph"](tensors, [0], [2], [call, tables["operator"](1, [1, 0], [2])])
+    part = tables["subgraph"](tensors, [0], [1], [tables["operator"](1, [0, 0], [1])])
+    nodes = draw_tflite(make_tflite(tables["model"](codes, [main, part])), "made")
+    assert [(node["name"], node["inputs"], node.get("within"), node.get("calls")) for node in nodes] == [
+        ("#0", [], None, None),
+        ("a", ["#0"], None, ["subgraph 1", "subgraph 1"]),
+        ("a #2", ["a", "#0"], None, None),
+        ("#0", [], "subgraph 1", None),
+        ("a", ["#0", "#0"], "subgraph 1", None),
+    ]
 
 
 def test_weights_are_not_copied(inspect, tmp_path, make_tflite, tables):

@@ -7,6 +7,7 @@ import enum
 import json
 import mmap
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -145,8 +146,8 @@ def _kind_of_zip(data: bytes) -> FileFormat:
     try:
         with zipfile.ZipFile(stream) as archive:  # type: ignore[arg-type]
             names = archive.namelist()
-    except zipfile.BadZipFile:
-        return FileFormat.ZIP
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError):
+        return FileFormat.ZIP  # its directory is damaged
     if "config.json" in names and "model.weights.h5" in names:
         return FileFormat.KERAS_ARCHIVE
     if names and all(name.endswith(".npy") for name in names):

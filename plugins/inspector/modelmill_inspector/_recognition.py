@@ -9,7 +9,15 @@ from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
 from modelmill_worker.source_files import SourceFile, of_formats
 
-from modelmill_inspector import _keras_file, _keras_versions, _saved_model, _tensorflow_versions, _tfjs_model
+from modelmill_inspector import (
+    _keras_facts,
+    _keras_file,
+    _keras_versions,
+    _saved_model,
+    _tensorflow_versions,
+    tfjs,
+    tflite,
+)
 from modelmill_inspector._graph_facts import describe_graph, find_endpoints, needs_checkpoint
 from modelmill_inspector._options import InspectOptions
 
@@ -51,7 +59,7 @@ def recognise_source(tree: Tree, options: InspectOptions = _DEFAULTS) -> Recogni
 
     Raises StepError NO_MODEL_FOUND, AMBIGUOUS_SOURCE, EMPTY_FILE, CHECKPOINT_INCOMPLETE, CHECKPOINT_MISSING,
     CHECKPOINT_UNREADABLE, GRAPH_MISSING, GRAPH_DEF_DAMAGED, KERAS_WEIGHTS_ONLY,
-    KERAS_FILE_DAMAGED or WEIGHTS_MISSING.
+    KERAS_FILE_DAMAGED, TFLITE_DAMAGED, TFJS_MODEL_DAMAGED, WEIGHTS_MISSING or WEIGHTS_DAMAGED.
     """
     files = source_files.survey(tree)
     if signature.FILE_NAME in tree.files:
@@ -178,11 +186,14 @@ def _recognise_single(tree: Tree, file: SourceFile) -> Recognised:
     facts: Dict[str, Any] = {}
     if file.format in (FileFormat.HDF5, FileFormat.KERAS_ARCHIVE):
         read = _keras_file.read_hdf5 if file.format is FileFormat.HDF5 else _keras_file.read_archive
-        facts["tensorflow"] = _keras_versions.of_keras(read(file.path, file.name))
+        keras = read(file.path, file.name)
+        facts = _keras_facts.describe_keras(file.path, file.name, keras)
+        facts["tensorflow"] = _keras_versions.of_keras(keras)
     if file.format in (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL):
-        facts = _tfjs_model.check_shards(file, list(tree.files))
-    what = file.format.value
-    return Recognised(kind, dict(facts, description="{} is {}".format(file.name, what)))
+        facts = tfjs.describe_tfjs(file, tree.files)
+    if file.format is FileFormat.TFLITE:
+        kind, facts = tflite.describe_tflite(file.path, file.name)
+    return Recognised(kind, dict({"description": "{} is {}".format(file.name, file.format.value)}, **facts))
 
 
 def _describe(what: str, facts: Dict[str, Any]) -> str:

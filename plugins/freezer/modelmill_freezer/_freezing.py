@@ -1,7 +1,7 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
 from dataclasses import dataclass
-from typing import Iterable, List, Mapping, Tuple
+from typing import Dict, Iterable, List, Mapping, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensors
@@ -9,6 +9,7 @@ from modelmill_worker.dataflow import prune
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
 from modelmill_freezer._functions import Library
+from modelmill_freezer._shadow_variables import find_shadows
 from modelmill_freezer._variable_handles import Variable, use_values
 from modelmill_freezer._variables import VariableReader
 
@@ -30,12 +31,18 @@ _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
 
 @dataclass(frozen=True)
 class Frozen:
-    """A graph without variables, and how many variables went into it with how many elements."""
+    """A graph without variables, and how many variables went into it with how many elements.
+
+    shadows: for variables that took the value of their moving average, its key.
+    without_shadow: the variables that have no moving average and took their own value, where averages were asked for.
+    """
 
     graph: GraphDef
     variables: int
     parameters: int
     notes: Tuple[str, ...]
+    shadows: Dict[str, str]
+    without_shadow: Tuple[str, ...]
 
 
 def has_variables(graph: GraphDef) -> bool:
@@ -43,15 +50,20 @@ def has_variables(graph: GraphDef) -> bool:
     return any(node.op in graph_def.VARIABLES for node in graph.node)
 
 
-def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str]) -> Frozen:
+def freeze_graph(
+    graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str], use_moving_averages: bool = False
+) -> Frozen:
     """The part of the graph that computes the output nodes, with each variable a constant of the same name.
 
     values: checkpoint keys to arrays; each is read once.
-    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE or GRAPH_TOO_LARGE.
+    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, GRAPH_TOO_LARGE or
+    MOVING_AVERAGES_MISSING.
     """
     frozen = prune(graph, outputs)
     variables = [node for node in frozen.node if node.op in graph_def.VARIABLES]
-    reader = VariableReader(graph, values)
+    names = [node.name for node in variables]
+    shadows = find_shadows(graph, names, values) if use_moving_averages else {}
+    reader = VariableReader(graph, values, shadows)
     reader.check(variables)
     notes = _note_updates(frozen)
     handles = {node.name: _variable(node) for node in variables if node.op == "VarHandleOp"}
@@ -59,7 +71,8 @@ def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Ite
     use_values(frozen, handles, _library_of)
     for node in frozen.node:
         _drop_references(node)
-    return Frozen(frozen, len(variables), parameters, notes)
+    without = tuple(name for name in names if name not in shadows) if use_moving_averages else ()
+    return Frozen(frozen, len(variables), parameters, notes, shadows, without)
 
 
 def _variable(node: NodeDef) -> Variable:

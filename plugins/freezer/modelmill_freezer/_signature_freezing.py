@@ -19,6 +19,7 @@ from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph
 from modelmill_freezer._functions import Library
 from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functions, merged, side_effects
+from modelmill_freezer._shadow_variables import refuse_shadows
 from modelmill_freezer._tables import Vocabularies, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer._variable_handles import refuse_reads_after_updates
@@ -45,6 +46,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     from modelmill_freezer._tensorflow import infer_outputs, library_of
 
     options = step.options
+    refuse_shadows(options.use_moving_averages)
     nodes_before = len(source.graph.node) + sum(len(it.node_def) for it in source.graph.library.function)
     inlined, ends = _without_calls(source, source.ends, library_of(source.graph), options.inline_functions)
     changes = inlined.changes(Dataflow(source.graph).ancestors(_nodes(source.ends.outputs)))

@@ -15,6 +15,7 @@ from modelmill_worker.source_files import SourceFile
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
 from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name, merged, side_effects
+from modelmill_freezer._shadow_variables import refuse_shadows
 from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer.inference.changes import Change
@@ -39,6 +40,9 @@ class FreezeOptions:
     settings: Dict[str, str] = option(  # noqa: RUF009
         {}, "Placeholders that become constants, with values as JSON: is_training=false, keep_prob=1."
     )
+    use_moving_averages: bool = option(
+        False, "Give variables the values of their moving averages (tf.train.ExponentialMovingAverage)."
+    )
     inline_functions: bool = option(
         True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
     )
@@ -61,7 +65,9 @@ def freeze(step: Step) -> Dict[str, Any]:
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, values)
     graph, calls = _without_calls(graph, _output_nodes(endpoints) + list(initializers), step.options)
     endpoints = replace(endpoints, initializers=initializers)
-    frozen = freeze_graph(graph, values, _output_nodes(endpoints) + list(initializers))
+    kept = _output_nodes(endpoints) + list(initializers)
+    frozen = freeze_graph(graph, values, kept, step.options.use_moving_averages)
+    endpoints = replace(endpoints, reference=replace(endpoints.reference, averages=frozen.shadows))
     notes = list(inferring.notes + frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
@@ -70,6 +76,8 @@ def freeze(step: Step) -> Dict[str, Any]:
     inferring = replace(inferring, changes=inferring.changes + calls)
     facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
+    if step.options.use_moving_averages:
+        facts.update(moving_averages=sorted(frozen.shadows), without_moving_average=list(frozen.without_shadow))
     return facts
 
 
@@ -91,6 +99,7 @@ def select(step: Step) -> Dict[str, Any]:
 
 
 def _normalise(step: Step, options: FreezeOptions) -> Dict[str, Any]:
+    refuse_shadows(options.use_moving_averages)
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)

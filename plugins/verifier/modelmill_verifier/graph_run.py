@@ -66,7 +66,7 @@ def _compute(
     mode.check(graph, list(fetches.values()), list(feeds))
     initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
-    restoration = plan_restoration(graph, needed, checkpoint)
+    restoration = plan_restoration(graph, needed, checkpoint, mode.averages)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)

@@ -48,6 +48,10 @@ class SavedModel:
         """Its GraphDef with the functions, and without the variables' values."""
         return self.meta_graph.graph_def
 
+    def signature_of(self, key: str) -> Signature:
+        """The signature of one of the keys."""
+        return _signature(self.meta_graph.signature_def[key])
+
     def called(self) -> Signature:
         """The signature to call. Raises StepError SIGNATURE_NOT_FOUND where none could be chosen."""
         if self.signature is None:

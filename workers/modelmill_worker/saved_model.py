@@ -11,7 +11,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 from google.protobuf import descriptor_pb2, message_factory, symbol_database
 
-from modelmill_worker import graph_def, source_files, tensors
+from modelmill_worker import graph_def, graph_outline, source_files, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_def import GraphDef
@@ -76,15 +76,16 @@ def find(tree: Tree) -> Path:
     )
 
 
-def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> SavedModel:
+def read(path: Path, signature_key: str = "", tags: Sequence[str] = (), outline: bool = False) -> SavedModel:
     """Read the file that `find` finds.
 
     signature_key: "" for ``serving_default``, else the only one that has outputs.
     tags: those of the MetaGraphDef; none for that tagged ``serve``, else the first.
+    outline: leave the content of large constants out, see `graph_outline`.
 
     Raises StepError GRAPH_DEF_DAMAGED, TAGS_NOT_FOUND or, where a key is given, SIGNATURE_NOT_FOUND.
     """
-    meta_graph = _choose_meta_graph(list(_parse(path).meta_graphs), path.name, tags)
+    meta_graph = _choose_meta_graph(list(_parse(path, outline).meta_graphs), path.name, tags)
     described = meta_graph.signature_def
     keys = tuple(sorted(key for key in described if described[key].outputs and not key.startswith(_INTERNAL)))
     if signature_key and signature_key not in keys:
@@ -99,9 +100,10 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
     )
 
 
-def _parse(path: Path) -> Any:
+def _parse(path: Path, outline: bool) -> Any:
     kind = graph_def.meta_graph_class().DESCRIPTOR
-    return graph_def.parse_into(_class_of(kind)(), path.read_bytes(), path.name)
+    content = graph_outline.content(path, "SavedModel") if outline else path.read_bytes()
+    return graph_def.parse_into(_class_of(kind)(), content, path.name)
 
 
 @functools.lru_cache(maxsize=None)

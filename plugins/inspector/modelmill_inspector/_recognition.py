@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-from modelmill_worker import graph_def, saved_model, signature, source_files
+from modelmill_worker import graph_def, graph_outline, saved_model, signature, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
@@ -91,7 +91,7 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile], options: In
         ) from error
     for file in files:
         if file.format is FileFormat.GRAPH_DEF:
-            graph = graph_def.read(file.path)
+            graph = graph_outline.read(file.path)
             facts = describe_graph(graph, endpoints, input_shapes=options.input_shapes)
             return Recognised("tf.frozen_graph", dict(facts, description=_describe("A frozen graph", facts)))
         if file.format is FileFormat.NPZ:
@@ -114,7 +114,7 @@ def _describe_endpoints(endpoints: signature.Signature) -> Dict[str, Any]:
 def _recognise_checkpoint(files: Sequence[SourceFile], options: InspectOptions) -> Recognised:
     checkpoint = source_files.choose_checkpoint(files)
     graph_file = source_files.choose_graph(files, checkpoint)
-    graph = graph_def.read(graph_file.path)
+    graph = graph_outline.read(graph_file.path)
     facts = describe_graph(graph, _endpoints(graph, options), _writer(graph_file), input_shapes=options.input_shapes)
     facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
     facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
@@ -137,13 +137,13 @@ def _writer(graph_file: SourceFile) -> str:
     """The TensorFlow version that a MetaGraphDef says it was written by; a plain GraphDef does not say."""
     if graph_file.format is not FileFormat.META_GRAPH:
         return ""
-    meta_graph = graph_def.parse_meta_graph(graph_file.path.read_bytes(), graph_file.name)
+    meta_graph = graph_outline.read_meta_graph(graph_file.path)
     return str(meta_graph.meta_info_def.tensorflow_version)
 
 
 def _recognise_graph(files: Sequence[SourceFile], options: InspectOptions) -> Recognised:
     graph_file = source_files.choose_graph(files, None)
-    graph = graph_def.read(graph_file.path)
+    graph = graph_outline.read(graph_file.path)
     if needs_checkpoint(graph):
         raise StepError(
             "CHECKPOINT_MISSING",
@@ -162,7 +162,7 @@ def _recognise_saved_model(tree: Tree, file: SourceFile, options: InspectOptions
     folder = file.name[: -len(file.path.name)]
     inside = [name[len(folder) :] for name in tree.files if name.startswith(folder)]
     _saved_model.check_variables(file.path.parent, inside)
-    model = saved_model.read(file.path, options.signature_key, options.tags)
+    model = saved_model.read(file.path, options.signature_key, options.tags, outline=True)
     versions = _tensorflow_versions.of_saved_model(model)
     endpoints = model.signature or find_endpoints(model.graph)
     facts = describe_graph(model.graph, endpoints, tensorflow=versions, input_shapes=options.input_shapes)

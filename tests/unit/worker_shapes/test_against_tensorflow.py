@@ -29,7 +29,7 @@ def test_knows_the_shapes_of_real_graphs(name, corpus):
 OPERATIONS = {
     "conv": lambda tf, x, p: tf.nn.conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), [1, p["s"], p["s"], 1], p["pad"]),
     "depthwise": lambda tf, x, p: tf.nn.depthwise_conv2d(x, tf.zeros([p["k"], p["k"], 3, 2]), [1, p["s"], p["s"], 1], p["pad"]),
-    "atrous": lambda tf, x, p: tf.nn.atrous_conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), p["s"], p["pad"]),
+    "atrous": lambda tf, x, p: tf.nn.atrous_conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), p["s"], "SAME"),
     "transpose_conv": lambda tf, x, p: tf.nn.conv2d_transpose(
         x, tf.zeros([p["k"], p["k"], 4, 3]), tf.stack([tf.shape(x)[0], p["s"] * 7, p["s"] * 7, 4]), [1, p["s"], p["s"], 1]
     ),

@@ -10,19 +10,25 @@ pytestmark = pytest.mark.skipif(not installed_tensorflow.is_installed(), reason=
 
 @pytest.mark.parametrize("name", ["basic-pitch/nmp", "kws-dscnn/kws_ref_model", "mtcnn/keras2/pnet_saved_model"])
 def test_knows_the_shapes_inside_the_functions_of_real_models(name, corpus):
+    import tensorflow as tf
     from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
     graph = saved_model.read(corpus / name / "saved_model.pb").graph
     functions = {function.signature.name: function for function in graph.library.function}
     nodes = {node.name: node for node in graph.node}
     shapes = infer(graph)
+    with tf.Graph().as_default() as outer:  # knows the functions that are called inside
+        tf.import_graph_def(graph_def.copy(graph), name="")
     compared = 0
     for node, inner in shapes.called.items():
         function = functions[nodes[node].attr["f"].func.name]
         if not node.startswith("StatefulPartitionedCall") or "save" in function.signature.name:
             continue
-        arguments = [shapes.of(reference).shape for reference in graph_def.data_inputs(nodes[node])]
-        built = function_def_to_graph(graph_def_copy(function), input_shapes=arguments, include_library_functions=True)
+        arguments = [tf.TensorShape(_dims(shapes.of(reference).shape)) for reference in graph_def.data_inputs(nodes[node])]
+        with outer.as_default():
+            built = function_def_to_graph(
+                graph_def_copy(function), input_shapes=arguments, include_library_functions=True
+            )
         compared += compare(
             {operation.name: [output.shape for output in operation.outputs] for operation in built.get_operations()},
             inner,
@@ -36,3 +42,7 @@ def graph_def_copy(function):
     copy = function_pb2.FunctionDef()
     copy.ParseFromString(function.SerializeToString())
     return copy
+
+
+def _dims(shape):
+    return None if shape is None else [None if size < 0 else size for size in shape]

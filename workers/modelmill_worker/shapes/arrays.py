@@ -23,7 +23,7 @@ def _reshape(operation: Operation) -> Sequence[Shape]:
     wanted, shape = operation.value(1), operation.shape(0)
     if wanted is None or wanted.ndim != 1:
         rank = operation.shape(1)
-        return [(-1,) * rank[0] if rank and rank[0] >= 0 else None]
+        return [(-1,) * rank[0] if rank and 0 <= rank[0] < 256 else None]
     # Here -1 is a number that was asked for, and None one that is not known.
     sizes = [None if item is None else int(item) for item in wanted]
     count = -1 if shape is None else product(shape)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Deque, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from modelmill_worker import graph_def, tensors
+from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.shapes import (  # noqa: F401 - these register their rules
     arrays,
@@ -33,6 +34,14 @@ _LOOPS = frozenset(["While", "StatelessWhile"])
 _HANDING_ON = frozenset(["VarHandleOp", "Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"])
 #: Functions that call one another deeper than that are not followed.
 _DEEPEST = 32
+#: Nodes are met this often at most, functions' included: calls of calls may be more than anybody has time for.
+_MOST_VISITS = 500000
+#: TensorFlow's largest rank (tensorflow/core/framework/tensor_shape.h, MaxDimensions) and largest size.
+_LARGEST_RANK, _LARGEST_SIZE = 254, 2**63 - 1
+#: A node may claim any number of outputs; more than a few of them count as visits.
+_MOST_OUTPUTS, _FEW_OUTPUTS = 65536, 16
+#: Nodes to blame for one tensor.
+_MOST_CAUSES = 8
 #: Output arguments of operations with several, in order, each of one tensor: how a function's nodes name inputs.
 _OUTPUT_ARGUMENTS = {
     "Switch": ("output_false", "output_true"),
@@ -77,15 +86,29 @@ def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -
     """
     library = {function.signature.name: function for function in graph.library.function}
     given = {graph_def.node_name(name): shape for name, shape in (input_shapes or {}).items()}
-    walk = _Walk(library, int(graph.versions.producer), 0)
+    walk = _Walk(library, int(graph.versions.producer), 0, _Visits())
     outputs = walk.over(list(graph.node), given)
     return Shapes(outputs, walk.called)
+
+
+class _Visits:
+    """How often nodes may still be met, in the graph and all functions together."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_VISITS
+
+    def are_left_for(self, count: int) -> bool:
+        """Take so many, where there are as many."""
+        enough = self.left >= count
+        self.left -= count if enough else 0
+        return enough
 
 
 class _Walk:
     """Over the nodes of a graph or of a function's body."""
 
-    def __init__(self, library: Mapping[str, object], producer: int, depth: int) -> None:
+    def __init__(self, library: Mapping[str, object], producer: int, depth: int, visits: _Visits) -> None:
+        self._visits = visits
         self._library = library
         self._producer = producer
         self._depth = depth
@@ -148,7 +171,7 @@ class _Walk:
             shapes, value = self._infer(operation, known), None
             if node.op in VALUE_RULES:
                 value = VALUE_RULES[node.op](operation)
-        except (IndexError, TypeError, ValueError, OverflowError):  # a node that its own operation would refuse
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, StepError):  # a node that its own operation would refuse
             shapes, value = [None], None
         if node.name in given:
             shapes = [combine(given[node.name], shape) for shape in shapes] or [given[node.name]]
@@ -157,7 +180,9 @@ class _Walk:
             if ("_output_shapes" in node.attr)
             else []
         )
-        shapes = [combine(shape, other) for shape, other in _aligned(shapes, told)]
+        if len(shapes) > _FEW_OUTPUTS and not self._visits.are_left_for(len(shapes)):
+            shapes = shapes[:_FEW_OUTPUTS]
+        shapes = [_possible(combine(shape, other)) for shape, other in _aligned(shapes, told)]
         held = operation.shape_attribute("shape") if node.op == "VarHandleOp" else inputs[0].held if inputs else None
         return tuple(
             _knowing(node, shape, inputs, value if index == 0 else None, held) for index, shape in enumerate(shapes)
@@ -181,7 +206,7 @@ class _Walk:
         elif name in self._library:
             shapes = self._call(operation, "", operation.inputs)
         else:
-            shapes = [None] * output_count(operation.node)
+            shapes = [None] * min(output_count(operation.node), _MOST_OUTPUTS)
         return shapes
 
     def _loop(self, operation: Operation) -> Sequence[Shape]:
@@ -199,20 +224,19 @@ class _Walk:
     def _call(self, operation: Operation, attribute: str, arguments: Sequence[Known]) -> Sequence[Shape]:
         name = operation.attribute(attribute).func.name if attribute else operation.node.op
         function = self._library.get(name)
-        if function is None or self._depth >= _DEEPEST:
+        size = len(function.node_def) + 1 if function is not None else 0  # type: ignore[attr-defined]
+        if function is None or self._depth >= _DEEPEST or not self._visits.are_left_for(size):
             return operation.shapes_attribute("output_shapes")
-        body, outputs = walk_function(function, arguments, self._library, self._producer, self._depth + 1)
+        inner = _Walk(self._library, self._producer, self._depth + 1, self._visits)
+        body, outputs = _walk_function(function, arguments, inner)
         self.called[operation.node.name + ("/" + attribute if attribute.endswith("_branch") else "")] = body
         return [known.shape for known in outputs]
 
 
-def walk_function(
-    function: object, arguments: Sequence[Known], library: Mapping[str, object], producer: int, depth: int
-) -> Tuple[Shapes, List[Known]]:
+def _walk_function(function: object, arguments: Sequence[Known], walk: _Walk) -> Tuple[Shapes, List[Known]]:
     """The shapes inside a function called with these arguments, and those of what it returns."""
     signature = function.signature  # type: ignore[attr-defined]
     named = {argument.name: known for argument, known in zip(signature.input_arg, arguments)}
-    walk = _Walk(library, producer, depth)
     nodes = list(function.node_def)  # type: ignore[attr-defined]
     outputs = walk.over(nodes, {}, named)
     by_name = {node.name: node for node in nodes}
@@ -284,11 +308,22 @@ def _merged(operation: Operation, known: Mapping[str, Outputs]) -> Shape:
 
 def _knowing(node: NodeDef, shape: Shape, inputs: Sequence[Known], value: Value, held: Shape) -> Known:
     """A tensor with the nodes that are to blame for what is not known of it."""
+    if value is not None and not all(item is None or abs(item) <= _LARGEST_SIZE for item in value.ravel()):
+        value = None
     whole = Known(shape, value, held=held if node.op in _HANDING_ON else None)
     if whole.is_whole:
         return whole
     causes: FrozenSet[str] = frozenset().union(*(known.causes for known in inputs))
+    if len(causes) > _MOST_CAUSES:
+        causes = frozenset(sorted(causes)[:_MOST_CAUSES])
     return replace(whole, causes=causes or frozenset([node.name]))
+
+
+def _possible(shape: Shape) -> Shape:
+    """A shape that TensorFlow could hold; what a damaged graph claims beyond that is taken as unknown."""
+    if shape is None or len(shape) > _LARGEST_RANK:
+        return None
+    return tuple(size if 0 <= size <= _LARGEST_SIZE else -1 for size in shape)
 
 
 def _aligned(shapes: Sequence[Shape], told: Sequence[Shape]) -> List[Tuple[Shape, Shape]]:

@@ -2,12 +2,14 @@
 
 An outline is for whoever describes a graph and never computes with its weights. A constant keeps its data type and its
 shape, and loses ``tensor_content`` from `LARGEST_KEPT` bytes on. What is not plainly a tensor of numbers stays whole:
-strings wherever they lie, and messages that say a thing twice, which protobuf would merge. The file is mapped, the messages are cut out of it field by field, and only what is left is parsed: a graph of 100 MB costs
-about as much as its nodes do.
+strings wherever they lie, and messages that say a thing twice, which protobuf would merge. The file is mapped, the
+messages are cut out of it field by field, and only what is left is parsed: a graph of 100 MB costs about as much as
+its nodes do.
 
-Formats: graph.proto (node = 1, library = 2), function.proto (FunctionDefLibrary.function = 1, FunctionDef.node_def = 3),
-node_def.proto (attr = 5, a map: value = 2), attr_value.proto (tensor = 8, list = 1 with tensor = 8, func = 10 with
-attr = 2), tensor.proto (tensor_content = 4), meta_graph.proto (graph_def = 2), saved_model.proto (meta_graphs = 2).
+Formats: graph.proto (node = 1, library = 2), function.proto (FunctionDefLibrary.function = 1, FunctionDef.node_def = 3
+and attr = 5), node_def.proto (attr = 5, a map: value = 2), attr_value.proto (tensor = 8, list = 1 with tensor = 8,
+func = 10 with attr = 2), tensor.proto (dtype = 1, tensor_content = 4), meta_graph.proto (graph_def = 2),
+saved_model.proto (meta_graphs = 2).
 """
 
 import mmap

@@ -1,6 +1,7 @@
 """Whatever a GraphDef says, it is described or refused: no other error, no hang, no runaway memory."""
 
 import json
+import re
 import resource
 import time
 
@@ -13,15 +14,20 @@ from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 from modelmill_worker.shapes.operation import RULES, VALUE_RULES
 
-OPERATIONS = sorted(set(RULES) | set(VALUE_RULES) | {"Merge", "Enter", "While", "If", "PartitionedCall", "f", "Unheard"})
-NAMES = ["n{}".format(number) for number in range(12)]
+OPERATIONS = sorted(
+    set(RULES) | set(VALUE_RULES) | {"Merge", "Enter", "While", "If", "PartitionedCall", "f", "Unheard"}
+)
+NAMES = [f"n{number}" for number in range(12)]
 NUMBERS = st.sampled_from([-(2**63), -3, -1, 0, 1, 2, 3, 7, 300, 2**31, 2**40, 2**63 - 1])
-ATTRIBUTES = (
-    "T Tidx axis N num num_split shape value strides ksize dilations padding data_format equation keep_dims "
-    "begin_mask end_mask ellipsis_mask new_axis_mask shrink_axis_mask squeeze_dims transpose_a f body cond "
-    "then_branch else_branch Tout output_shapes _output_shapes dtype DstT block_size explicit_paddings window_size "
-    "stride dct_coefficient_count k depth element_shape"
-).split()
+ATTRIBUTES = re.findall(
+    r"\w+",
+    """
+    N DstT T Tidx Tout _output_shapes axis begin_mask block_size body cond data_format dct_coefficient_count depth
+    dilations dtype element_shape ellipsis_mask else_branch equation explicit_paddings f k keep_dims ksize
+    new_axis_mask num num_split output_shapes padding shape shrink_axis_mask squeeze_dims stride strides then_branch
+    transpose_a value window_size
+    """,
+)
 
 
 def fill_attribute(draw, value):
@@ -63,6 +69,7 @@ def nodes(draw, names):
         node = graph_def.new_node(name, draw(st.sampled_from(["Const", "Placeholder"]) | st.sampled_from(OPERATIONS)))
         reference = st.tuples(st.sampled_from(names), st.sampled_from(["", ":1", ":0", ":output:0", ":y:99999"]))
         node.input.extend("".join(pair) for pair in draw(st.lists(reference, max_size=4)))
+        node.attr["dtype"].type = node.attr["T"].type = node.attr["value"].tensor.dtype = 1
         for attribute in draw(st.lists(st.sampled_from(ATTRIBUTES), max_size=5)):
             fill_attribute(draw, node.attr[attribute])
         made.append(node)
@@ -92,13 +99,13 @@ def describe(graph, input_shapes=None):
     return facts
 
 
-@settings(deadline=5000, max_examples=300, suppress_health_check=list(HealthCheck))
+@settings(deadline=5000, max_examples=2000, suppress_health_check=list(HealthCheck))
 @given(graph=graphs(), shape=st.lists(st.sampled_from([1, 3, 2**31]), max_size=5))
 def test_describes_or_refuses_any_graph(graph, shape):
     describe(graph, {"n0": tuple(shape)})
 
 
-@settings(deadline=5000, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(deadline=5000, max_examples=200, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_describes_or_refuses_changed_bytes(data):
     content = bytearray(data.draw(graphs()).SerializeToString())
@@ -111,21 +118,27 @@ def test_describes_or_refuses_changed_bytes(data):
     describe(graph)
 
 
+def placeholder(name):
+    node = graph_def.new_node(name, "Placeholder")
+    node.attr["dtype"].type = 1
+    return node
+
+
 def calls_upon_calls(depth):
     """Each function calls the next one twice: 2**depth calls in a few kilobytes."""
     graph = graph_def.new_graph()
     for level in range(depth):
         function = graph.library.function.add()
-        function.signature.name = "f{}".format(level)
+        function.signature.name = f"f{level}"
         function.signature.input_arg.add().name = "a"
         function.signature.output_arg.add().name = "out"
         for name, fed in (("one", "a"), ("two", "one:output:0")):
             node = graph_def.new_node(name, "PartitionedCall", (fed,))
-            node.attr["f"].func.name = "f{}".format(level + 1)
+            node.attr["f"].func.name = f"f{level + 1}"
             node.attr["Tout"].list.type.append(1)
             function.node_def.append(node)
         function.ret["out"] = "two:output:0"
-    graph.node.append(graph_def.new_node("x", "Placeholder"))
+    graph.node.append(placeholder("x"))
     call = graph_def.new_node("call", "PartitionedCall", ("x",))
     call.attr["f"].func.name = "f0"
     graph.node.append(call)
@@ -134,9 +147,9 @@ def calls_upon_calls(depth):
 
 def claims_of_many_outputs():
     graph = graph_def.new_graph()
-    graph.node.append(graph_def.new_node("n0", "Placeholder"))
+    graph.node.append(placeholder("n0"))
     for number in range(3000):
-        node = graph_def.new_node("s{}".format(number), "Unpack", ("n0",))
+        node = graph_def.new_node(f"s{number}", "Unpack", ("n0",))
         node.attr["num"].i = 2**40
         graph.node.append(node)
     return graph
@@ -147,8 +160,8 @@ def growing_numbers():
     graph = graph_def.new_graph()
     graph.node.append(graph_def.new_constant("m0", np.array(3, np.int64)))
     for number in range(1, 200):
-        before = "m{}".format(number - 1)
-        graph.node.append(graph_def.new_node("m{}".format(number), "Mul", (before, before)))
+        before = f"m{number - 1}"
+        graph.node.append(graph_def.new_node(f"m{number}", "Mul", (before, before)))
     return graph
 
 
@@ -160,13 +173,12 @@ def huge_claims():
     one = graph_def.new_constant("one", np.array(1, np.int64))
     filler = graph_def.new_constant("vector", np.array([1], np.int64))
     filler.attr["value"].tensor.tensor_shape.dim[0].size = 2**40
-    graph.node.extend([size, limit, one, filler, graph_def.new_node("x", "Placeholder")])
+    graph.node.extend([size, limit, one, filler, placeholder("x")])
     for name, operation, inputs in (
         ("reshape", "Reshape", ("x", "vector")),
         ("fill", "Fill", ("size", "one")),
         ("range", "Range", ("one", "limit", "one")),
         ("broadcast", "BroadcastTo", ("one", "size")),
-        ("expected", "Placeholder", ()),
     ):
         graph.node.append(graph_def.new_node(name, operation, inputs))
     return graph
@@ -179,7 +191,7 @@ def test_takes_little_for_what_claims_much(make):
     graph = make()
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 
-    describe(graph)
+    assert describe(graph) is not None
 
     assert time.perf_counter() - start < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 700 << 10  # KiB

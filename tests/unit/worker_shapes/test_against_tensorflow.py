@@ -1,22 +1,22 @@
 """Shapes as TensorFlow infers them: never contradicted, and nearly always known as well."""
 
 import pytest
+from agreement import assert_agrees, imported
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from agreement import assert_agrees, imported
 from modelmill_worker import graph_def, installed_tensorflow
 
 pytestmark = pytest.mark.skipif(not installed_tensorflow.is_installed(), reason="needs TensorFlow")
 
 GRAPHS = [
     *(
-        "mtcnn/{}/{}/{}".format(version, net, graph)
+        f"mtcnn/{version}/{net}/{graph}"
         for version in ("tf1.9.0", "tf1.15.5")
         for net in ("pnet", "rnet", "onet")
         for graph in ("graph.pb", "frozen.pb")
     ),
     "posenet/frozen.pb",
-    *("kws-tf1-frozen/{}.pb".format(name) for name in ("DS_CNN_S", "CRNN_S", "Basic_LSTM_S")),
+    *(f"kws-tf1-frozen/{name}.pb" for name in ("DS_CNN_S", "CRNN_S", "Basic_LSTM_S")),
 ]
 
 
@@ -28,10 +28,10 @@ def test_knows_the_shapes_of_real_graphs(name, corpus):
 
 OPERATIONS = {
     "conv": lambda tf, x, p: tf.nn.conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), [1, p["s"], p["s"], 1], p["pad"]),
-    "depthwise": lambda tf, x, p: tf.nn.depthwise_conv2d(x, tf.zeros([p["k"], p["k"], 3, 2]), [1, p["s"], p["s"], 1], p["pad"]),
+    "depthwise": lambda tf, x, p: tf.nn.depthwise_conv2d(x, tf.zeros([p["k"], p["k"], 3, 2]), [1, p["s"], p["s"], 1], p["pad"]),  # noqa: E501
     "atrous": lambda tf, x, p: tf.nn.atrous_conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), p["s"], "SAME"),
     "transpose_conv": lambda tf, x, p: tf.nn.conv2d_transpose(
-        x, tf.zeros([p["k"], p["k"], 4, 3]), tf.stack([tf.shape(x)[0], p["s"] * 7, p["s"] * 7, 4]), [1, p["s"], p["s"], 1]
+        x, tf.zeros([p["k"], p["k"], 4, 3]), tf.stack([tf.shape(x)[0], p["s"] * 7, p["s"] * 7, 4]), [1, p["s"], p["s"], 1]  # noqa: E501
     ),
     "max_pool": lambda tf, x, p: tf.nn.max_pool(x, [1, p["k"], p["k"], 1], [1, p["s"], p["s"], 1], p["pad"]),
     "flatten": lambda tf, x, p: tf.reshape(x, [tf.shape(x)[0], -1]),
@@ -62,7 +62,7 @@ OPERATIONS = {
     "resize": lambda tf, x, p: tf.image.resize_bilinear(x, [p["k"], p["s"]]),
     "resize_twice": lambda tf, x, p: tf.image.resize_nearest_neighbor(x, tf.shape(x)[1:3] * 2),
     "space_to_depth": lambda tf, x, p: tf.nn.space_to_depth(tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, 0]]), 1 + 1),
-    "batch_norm": lambda tf, x, p: tf.nn.fused_batch_norm(x, tf.ones([3]), tf.ones([3]), tf.ones([3]), tf.ones([3]), is_training=False)[0],
+    "batch_norm": lambda tf, x, p: tf.nn.fused_batch_norm(x, tf.ones([3]), tf.ones([3]), tf.ones([3]), tf.ones([3]), is_training=False)[0],  # noqa: E501
     "fill": lambda tf, x, p: tf.fill(tf.shape(x), 1.0) + x,
     "range": lambda tf, x, p: tf.range(0, p["k"] * 3, p["s"]),
     "where": lambda tf, x, p: tf.where(tf.greater(x, 0.0)),

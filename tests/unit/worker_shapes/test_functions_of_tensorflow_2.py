@@ -24,7 +24,9 @@ def test_knows_the_shapes_inside_the_functions_of_real_models(name, corpus):
         function = functions[nodes[node].attr["f"].func.name]
         if not node.startswith("StatefulPartitionedCall") or "save" in function.signature.name:
             continue
-        arguments = [tf.TensorShape(_dims(shapes.of(reference).shape)) for reference in graph_def.data_inputs(nodes[node])]
+        arguments = [
+            tf.TensorShape(_dims(shapes.of(reference).shape)) for reference in graph_def.data_inputs(nodes[node])
+        ]
         with outer.as_default():
             built = function_def_to_graph(
                 graph_def_copy(function), input_shapes=arguments, include_library_functions=True

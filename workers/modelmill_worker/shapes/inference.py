@@ -34,8 +34,8 @@ _LOOPS = frozenset(["While", "StatelessWhile"])
 _HANDING_ON = frozenset(["VarHandleOp", "Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"])
 #: Functions that call one another deeper than that are not followed.
 _DEEPEST = 32
-#: Nodes are met this often at most, functions' included: calls of calls may be more than anybody has time for.
-_MOST_VISITS = 500000
+#: Nodes of functions are met this often at most: calls of calls may be more than anybody has time for.
+_MOST_VISITS = 100000
 #: TensorFlow's largest rank (tensorflow/core/framework/tensor_shape.h, MaxDimensions) and largest size.
 _LARGEST_RANK, _LARGEST_SIZE = 254, 2**63 - 1
 #: A node may claim any number of outputs; more than a few of them count as visits.
@@ -92,7 +92,7 @@ def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -
 
 
 class _Visits:
-    """How often nodes may still be met, in the graph and all functions together."""
+    """How often nodes may still be met, in all functions together."""
 
     def __init__(self) -> None:
         self.left = _MOST_VISITS
@@ -152,6 +152,8 @@ class _Walk:
         while waiting and rounds:
             rounds -= 1
             name = waiting.popleft()
+            if name not in known:  # on a circle that is no loop
+                continue
             before = known[name]
             after = self._node(by_name[name], known, by_name, given)
             if [output.shape for output in after] != [output.shape for output in before]:
@@ -171,7 +173,14 @@ class _Walk:
             shapes, value = self._infer(operation, known), None
             if node.op in VALUE_RULES:
                 value = VALUE_RULES[node.op](operation)
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, StepError):  # a node that its own operation would refuse
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            StepError,
+        ):  # a node that its own operation would refuse
             shapes, value = [None], None
         if node.name in given:
             shapes = [combine(given[node.name], shape) for shape in shapes] or [given[node.name]]

@@ -9,7 +9,7 @@ from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_outputs import find_inputs, find_outputs, output_tensor, ranked_inputs, ranked_outputs
-from modelmill_worker.shapes import infer
+from modelmill_worker.shapes import Shapes, infer
 from modelmill_worker.signature import Signature, Tensor
 
 from modelmill_inspector import _tensorflow_versions
@@ -64,11 +64,12 @@ def describe_graph(
     """
     needed = needed_names(graph, endpoints.outputs)
     nodes = needed_nodes(graph, needed)
+    shapes = infer(graph)
     facts: Dict[str, Any] = {
         "producer": int(graph.versions.producer),
         "min_consumer": int(graph.versions.min_consumer),
         "inputs": [asdict(tensor) for tensor in endpoints.inputs],
-        "outputs": [asdict(tensor) for tensor in _with_shapes(graph, endpoints.outputs)],
+        "outputs": [asdict(tensor) for tensor in _with_shapes(shapes, endpoints.outputs)],
         "operations": _histogram(_all_nodes(graph)),
         "training_only": _histogram([node for node in graph.node if node.name not in needed]),
         "nodes": len(graph.node),
@@ -80,7 +81,7 @@ def describe_graph(
     }
     facts.update(describe_weights(nodes))
     facts.update(describe_structure(graph, nodes))
-    facts.update(describe_unknown_dimensions(graph, needed))
+    facts.update(describe_unknown_dimensions(graph, needed, shapes))
     return facts
 
 
@@ -90,11 +91,8 @@ def needs_checkpoint(graph: GraphDef) -> bool:
     return any(node.op in graph_def.VARIABLES for node in graph.node if node.name in needed)
 
 
-def _with_shapes(graph: GraphDef, outputs: Sequence[Tensor]) -> List[Tensor]:
+def _with_shapes(shapes: Shapes, outputs: Sequence[Tensor]) -> List[Tensor]:
     """Outputs with the shapes that the graph implies, where nothing tells them."""
-    if all(tensor.shape is not None for tensor in outputs):
-        return list(outputs)
-    shapes = infer(graph)
     return [
         tensor if tensor.shape is not None else replace(tensor, shape=shapes.of(tensor.tensor).shape)
         for tensor in outputs

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence, Set
 
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_outputs import FED
-from modelmill_worker.shapes import Known, Shapes, infer
+from modelmill_worker.shapes import Known, Shapes
 
 _LISTED = 50
 #: What these give depends on the data that come in.
@@ -21,13 +21,12 @@ _BY_DATA = frozenset(
 )
 
 
-def describe_unknown_dimensions(graph: GraphDef, needed: Set[str]) -> Dict[str, Any]:
+def describe_unknown_dimensions(graph: GraphDef, needed: Set[str], shapes: Shapes) -> Dict[str, Any]:
     """`unknown_dimensions` (at most 50) and `unknown_dimensions_count`, by tensor, as the graph itself declares it.
 
     Each has the `tensor`, its `shape` with -1 for what is open (None: the rank is), the `input` that leaves it open,
-    or "" where it is no input, and the `cause` as a sentence.
+    or "" where it is no input, and the `cause` as a sentence. shapes: those inferred without further shapes given.
     """
-    shapes = infer(graph)
     by_name = {node.name: node for node in graph.node}
     found: List[Dict[str, Any]] = []
     for node in graph.node:

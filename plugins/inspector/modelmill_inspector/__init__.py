@@ -8,6 +8,7 @@ from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
 
 from modelmill_inspector._options import InspectOptions
+from modelmill_inspector._picture import draw
 from modelmill_inspector._recognition import recognise_source
 
 __version__ = "0.1.0"
@@ -55,6 +56,10 @@ def inspect(step: Step) -> Dict[str, Any]:
     facts = dict(_UNTOLD, **recognised.facts)
     facts["kind"] = recognised.kind
     facts["notes"] = list(recognised.notes)
+    if step.options.picture:
+        picture = draw(step.inputs["source"], recognised.kind, step.options)
+        if picture is not None:
+            facts["picture"] = picture
     text = json.dumps(facts, indent=2, sort_keys=True)
     beside = step.output / (REPORT_FILE + ".part")
     beside.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,183 @@
+"""A model as nodes and edges, to draw it from."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from modelmill_worker import file_formats, graph_def, saved_model, signature, source_files, tensors
+from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
+from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.plugin_api import Tree
+
+from modelmill_inspector import _hdf5
+from modelmill_inspector._options import InspectOptions
+
+#: What a picture has at most: a message of the worker's ends at 16 MiB.
+MOST_NODES = 20000
+_MOST_CHARACTERS = 6 << 20
+
+#: Attributes that hold a node's output shape.
+_SHAPES = ("shape", "_output_shapes")
+
+Node = Dict[str, Any]
+
+
+def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, Any]]:
+    """The picture of a model that was recognised as of this kind; None where there is nothing to draw.
+
+    `nodes`: {`name`, `op`, `inputs`} in the order of the file, at most 20,000 and some 6 MB; `nodes_count`: of all.
+    Inputs are names of nodes, "^x" where they only order execution, as often as they are read. Where known: `shape`, of
+    the first output; `dtype`. Nodes of a function or a subgraph say which in `within`, and their inputs are names
+    within it.
+    """
+    nodes: List[Node] = []
+    count, left = 0, _MOST_CHARACTERS
+    for node in _nodes(tree, kind, options):
+        count += 1
+        left -= len(node["name"]) + sum(map(len, node["inputs"])) + 20 * (len(node["inputs"]) + 2)
+        if left > 0 and len(nodes) < MOST_NODES:
+            nodes.append(node)
+    return {"nodes": nodes, "nodes_count": count} if nodes else None
+
+
+def _nodes(tree: Tree, kind: str, options: InspectOptions) -> Iterator[Node]:
+    if kind == "tf.saved_model":
+        return _of_graph(saved_model.read(saved_model.find(tree), options.signature_key, options.tags).graph)
+    if kind in ("tf.graph_def", "tf.frozen_graph", "tf.checkpoint"):
+        return _of_graph(graph_def.read(_graph_file(tree)))
+    if kind == "tfjs.graph_model":
+        return _of_json_graph(_model_json(tree)["modelTopology"])
+    if kind in ("tfjs.layers_model", "keras.h5", "keras.v3"):
+        return _of_layers(_architecture(tree, kind))
+    return iter(())
+
+
+# GraphDef
+
+
+def _graph_file(tree: Tree) -> Path:
+    if signature.FILE_NAME in tree.files:
+        return tree.path / "graph.pb"
+    files = source_files.survey(tree)
+    checkpoint = source_files.choose_checkpoint(files) if source_files.has_checkpoint(files) else None
+    return source_files.choose_graph(files, checkpoint).path
+
+
+def _of_graph(graph: GraphDef) -> Iterator[Node]:
+    for node in graph.node:
+        yield _of_node(node)
+    for function in graph.library.function:
+        within = "function {}".format(function.signature.name)
+        for argument in function.signature.input_arg:
+            yield {"name": argument.name, "op": "argument", "inputs": [], "within": within}
+        for node in function.node_def:
+            yield dict(_of_node(node), within=within)
+        for name, source in sorted(function.ret.items()):
+            result = {"name": "result {}".format(name), "op": "result", "inputs": [graph_def.node_name(source)]}
+            yield dict(result, within=within)
+
+
+def _of_node(node: NodeDef) -> Node:
+    drawn: Node = {"name": node.name, "op": node.op, "inputs": [_without_output(name) for name in node.input]}
+    value = node.attr["value"].tensor if node.op == "Const" else None
+    number = value.dtype if value is not None else node.attr["dtype"].type if "dtype" in node.attr else 0
+    if number:
+        drawn["dtype"] = tensors.data_type(number).name
+    shape = tensors.decode_shape(value.tensor_shape) if value is not None else _told_shape(node)
+    if shape is not None:
+        drawn["shape"] = list(shape)
+    return drawn
+
+
+def _told_shape(node: NodeDef) -> Optional[Tuple[int, ...]]:
+    """The shape that an attribute tells."""
+    for name in _SHAPES:
+        if name in node.attr:
+            told = node.attr[name]
+            shape = told.list.shape[0] if told.list.shape else told.shape
+            return tensors.decode_shape(shape)
+    return None
+
+
+def _without_output(reference: str) -> str:
+    """The node that an input names, still marked where it only orders execution."""
+    mark = "^" if graph_def.is_control(reference) else ""
+    return mark + graph_def.node_name(reference)
+
+
+# TensorFlow.js
+
+
+def _model_json(tree: Tree) -> Any:
+    formats = (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL)
+    file = source_files.of_formats(source_files.survey(tree), *formats)[0]
+    return json.loads(file.path.read_text(encoding="utf-8-sig"))
+
+
+def _of_json_graph(topology: Any) -> Iterator[Node]:
+    for node in topology.get("node", []):
+        yield _of_json_node(node)
+    for function in topology.get("library", {}).get("function", []):
+        within = "function {}".format(function.get("signature", {}).get("name", ""))
+        for node in function.get("nodeDef", []):
+            yield dict(_of_json_node(node), within=within)
+
+
+def _of_json_node(node: Any) -> Node:
+    return {
+        "name": str(node["name"]),
+        "op": str(node["op"]),
+        "inputs": [_without_output(str(name)) for name in node.get("input", [])],
+    }
+
+
+# Keras
+
+
+def _architecture(tree: Tree, kind: str) -> Any:
+    """What `model.get_config()` gave, with the model's class around it."""
+    if kind == "tfjs.layers_model":
+        topology = _model_json(tree)["modelTopology"]
+        return topology.get("model_config", topology)
+    wanted = FileFormat.HDF5 if kind == "keras.h5" else FileFormat.KERAS_ARCHIVE
+    path = next(tree.path / name for name in tree.files if file_formats.recognise(tree.path / name) is wanted)
+    if kind == "keras.h5":
+        return json.loads(_hdf5.read_text(path, "model_config") or "{}")
+    with zipfile.ZipFile(str(path)) as archive:
+        return json.loads(archive.read("config.json").decode("utf-8"))
+
+
+def _of_layers(model: Any, within: str = "") -> Iterator[Node]:
+    """The layers of a model, and of the models that are layers of it."""
+    config = model.get("config", {}) if isinstance(model, dict) else {}
+    layers = config if isinstance(config, list) else config.get("layers", [])
+    layers = [layer for layer in layers if isinstance(layer, dict)]
+    names = [str(layer.get("name") or _config(layer).get("name", "")) for layer in layers]
+    chained = model.get("class_name") == "Sequential" if isinstance(model, dict) else False
+    for number, (name, layer) in enumerate(zip(names, layers)):
+        inputs = names[number - 1 : number] if chained and number else _read_layers(layer.get("inbound_nodes"), names)
+        drawn: Node = {"name": name, "op": str(layer.get("class_name", "")), "inputs": inputs}
+        yield dict(drawn, within=within) if within else drawn
+        if "layers" in _config(layer):
+            for inner in _of_layers(layer, "{}{}".format(within + "/" if within else "model ", name)):
+                yield inner
+
+
+def _config(layer: Dict[str, Any]) -> Dict[str, Any]:
+    config = layer.get("config")
+    return config if isinstance(config, dict) else {}
+
+
+def _read_layers(inbound: Any, known: List[str]) -> List[str]:
+    """The layers that a layer reads: Keras 2 writes ["name", node, tensor, {}], Keras 3 a `keras_history`."""
+    if isinstance(inbound, dict):
+        history = inbound.get("keras_history")
+        if isinstance(history, list) and history and history[0] in known:
+            return [str(history[0])]
+        inbound = list(inbound.values())
+    if not isinstance(inbound, list):
+        return []
+    if len(inbound) >= 3 and isinstance(inbound[0], str) and inbound[0] in known and isinstance(inbound[1], int):
+        return [inbound[0]]
+    return [name for item in inbound for name in _read_layers(item, known)]

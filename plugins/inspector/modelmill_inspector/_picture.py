@@ -28,8 +28,8 @@ def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, A
 
     `nodes`: {`name`, `op`, `inputs`} in the order of the file, at most 20,000 and some 6 MB; `nodes_count`: of all.
     Inputs are names of nodes, "^x" where they only order execution, as often as they are read. Where known: `shape`, of
-    the first output; `dtype`. Nodes of a function or a subgraph say which in `within`, and their inputs are names
-    within it.
+    the first output; `dtype`; `calls`: names of functions. Nodes of a function or a subgraph say which in `within`, and
+    their inputs are names within it.
     """
     nodes: List[Node] = []
     count, left = 0, _MOST_CHARACTERS
@@ -87,7 +87,17 @@ def _of_node(node: NodeDef) -> Node:
     shape = tensors.decode_shape(value.tensor_shape) if value is not None else _told_shape(node)
     if shape is not None:
         drawn["shape"] = list(shape)
+    calls = _called(node)
+    if calls:
+        drawn["calls"] = calls
     return drawn
+
+
+def _called(node: NodeDef) -> List[str]:
+    """The functions that a node's attributes name."""
+    named = [attribute.func.name for attribute in node.attr.values()]
+    named += [function.name for attribute in node.attr.values() for function in attribute.list.func]
+    return sorted({name for name in named if name})
 
 
 def _told_shape(node: NodeDef) -> Optional[Tuple[int, ...]]:

@@ -114,14 +114,19 @@
     canvas.dataset.visible = items.length;
   }
 
+  /** Both ends of a text that is too long for a node: what tells it from others is at either. */
+  function brief(text) {
+    return text.length <= 32 ? text : text.slice(0, 15) + "\u2026" + text.slice(-16);
+  }
+
   function nodeItem(node) {
-    const leaf = node.name.split("/").pop();
+    const leaf = brief(node.name.split("/").pop());
     const chips = node.weights.map(index => nodes[index].shape || "?").slice(0, 2).join("  ");
-    return {node, title: node.op, label: leaf, chips, width: widthOf([node.op, leaf, chips]), colour: colourOf(node.op)};
+    return {node, title: brief(node.op), label: leaf, chips, width: widthOf([node.op, leaf, chips]), colour: colourOf(node.op)};
   }
 
   function groupItem(group) {
-    const name = group.path.slice(0, -1).split("/").pop();
+    const name = brief(group.path.slice(0, -1).split("/").pop());
     const label = group.members.length + " nodes";
     return {group, title: name, label, chips: "", width: widthOf([name, label, ""]), colour: GROUP};
   }
@@ -271,6 +276,9 @@
   let waiting = false;
 
   function redraw() {
+    canvas.dataset.scale = view.scale.toFixed(4);
+    canvas.dataset.x = view.x.toFixed(1);
+    canvas.dataset.y = view.y.toFixed(1);
     if (waiting) return;
     waiting = true;
     requestAnimationFrame(() => { waiting = false; draw(); });
@@ -298,9 +306,6 @@
       if (item.y + HEIGHT < top || item.y > bottom || item.x + item.width / 2 < left || item.x - item.width / 2 > right) continue;
       drawItem(item);
     }
-    canvas.dataset.scale = view.scale.toFixed(4);
-    canvas.dataset.x = view.x.toFixed(1);
-    canvas.dataset.y = view.y.toFixed(1);
   }
 
   function drawLine(line) {
@@ -308,13 +313,14 @@
     pen.strokeStyle = near ? "#1d5fa8" : line.waits ? "#d9c7a8" : "#b3bec9";
     pen.setLineDash(line.waits ? [4, 4] : []);
     pen.beginPath();
-    let x = line.from.x, y = line.from.y + HEIGHT;
+    const rises = line.to.y < line.from.y;  // as the edges that close a loop do
+    let x = line.from.x, y = line.from.y + (rises ? 0 : HEIGHT);
     pen.moveTo(x, y);
     for (const stop of [...line.through, line.to]) {
-      const middle = (y + stop.y) / 2;
-      pen.bezierCurveTo(x, middle, stop.x, middle, stop.x, stop.y);
+      const enters = stop.y + (rises ? HEIGHT : 0), middle = (y + enters) / 2;
+      pen.bezierCurveTo(x, middle, stop.x, middle, stop.x, enters);
       x = stop.x;
-      y = stop.bend ? stop.y + HEIGHT : stop.y;
+      y = stop.bend ? stop.y + (rises ? 0 : HEIGHT) : enters;
       if (stop.bend) pen.lineTo(x, y);
     }
     pen.stroke();
@@ -559,5 +565,6 @@
   arrange();
   begin();
   draw();
+  redraw();
   if (search.value) look();
 })();

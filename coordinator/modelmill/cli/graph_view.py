@@ -15,9 +15,11 @@ STYLE = """
 .graph aside { width: 19rem; overflow: auto; padding: .3rem .8rem; border-left: 1px solid #e3e8ed; font-size: .85rem;
   overflow-wrap: anywhere; }
 .graph aside ul { margin: .2rem 0; padding-left: 1.1rem; } .graph aside h4 { margin: .7rem 0 0; }
-.graph aside button { font: inherit; text-align: left; background: none; border: 0; padding: 0; color: #1d5fa8; cursor: pointer; }
+.graph aside button { font: inherit; text-align: left; background: none; border: 0; padding: 0; color: #1d5fa8;
+  cursor: pointer; }
 .tools { display: flex; flex-wrap: wrap; gap: .5rem; align-items: center; margin: .5rem 0; }
-.tools input { font: inherit; padding: .2rem .5rem; width: 18rem; } .tools button { font: inherit; padding: .2rem .6rem; }
+.tools input { font: inherit; padding: .2rem .5rem; width: 18rem; }
+.tools button { font: inherit; padding: .2rem .6rem; }
 """
 
 
@@ -27,8 +29,11 @@ def script() -> str:
 
 
 def section_of(picture: Mapping[str, Any], ends: Sequence[str]) -> str:
-    """The section with the picture; picture: the inspector's fact; ends: nodes of the model's inputs and outputs, the inputs
-    first."""
+    """The section with the picture.
+
+    picture: the inspector's fact.
+    ends: the nodes of the model's inputs and outputs, the inputs first.
+    """
     nodes = picture.get("nodes", [])
     count = picture.get("nodes_count", len(nodes))
     cut = f" Only the first {len(nodes):,} of {count:,} nodes are drawn." if count > len(nodes) else ""

@@ -172,18 +172,15 @@ _SEVERITIES = {"info": 0, "low": 1, "medium": 2, "high": 3, "critical": 4}
 
 def _shown(key: str, value: Any) -> str:
     """A value as text: shapes as shapes, objects and lists as what is in them."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if key in _SHAPES and isinstance(value, list):
-        return ", ".join(map(shape_text, value)) if value and isinstance(value[0], list) else shape_text(value)
     if isinstance(value, list):
-        return ", ".join(_shown(key, item) for item in value)
+        is_shape = key in _SHAPES and not (value and isinstance(value[0], list))
+        return shape_text(value) if is_shape else ", ".join(_shown(key, item) for item in value)
     if isinstance(value, dict):
         if "name" in value:
             return " ".join(_shown(name, value[name]) for name in ("name", "dtype", "shape") if name in value)
         return ", ".join(f"{name} {_shown(name, item)}" for name, item in value.items())
+    if value is None or isinstance(value, bool):
+        return {None: "", True: "yes", False: "no"}[value]
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

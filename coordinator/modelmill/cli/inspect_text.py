@@ -6,8 +6,8 @@ All of it is in `--json` and on the page that `--html` writes.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelmill.cli.inspect_versions import describe_support, describe_versions
@@ -16,49 +16,65 @@ from modelmill.client import Source
 
 Facts = Mapping[str, Any]
 
-#: The columns of a screen, and those that the labels take.
-WIDTH, _LABEL = 100, 14
+#: The columns and the lines of a screen, and the columns that the labels take.
+WIDTH, HEIGHT, _LABEL = 100, 40, 14
 _INDENT = " " * _LABEL
 
-#: The size of a source in bytes, for people, and what it is called.
+#: No part is cut below this many lines.
+_LEAST = 2
+
+#: What counts of operations are told in.
 _UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What stands beside a label: paragraphs, each wrapped, of which so many lines are shown at most."""
+    """What stands beside a label: the lines of it that there are, and how many of them are shown at most."""
 
     label: str
-    paragraphs: Sequence[str]
-    lines: int
+    lines: Sequence[str]
+    most: int
+
+    @property
+    def height(self) -> int:
+        return min(len(self.lines), self.most)
 
     def text(self) -> str:
-        wrapped = [line for paragraph in self.paragraphs for line in _wrapped(paragraph)]
-        if len(wrapped) > self.lines:
-            left = len(wrapped) - self.lines + 1
-            wrapped = [*wrapped[: self.lines - 1], f"... and {left} more lines: --html or --json"]
+        shown = list(self.lines)
+        if len(shown) > self.most:
+            left = len(shown) - self.most + 1
+            shown = [*shown[: self.most - 1], f"... and {left} more {'line' if left == 1 else 'lines'}"]
         label = self.label.ljust(_LABEL - 1) + " "
-        return "\n".join((label if number == 0 else _INDENT) + line for number, line in enumerate(wrapped))
+        return "\n".join((label if number == 0 else _INDENT) + line for number, line in enumerate(shown))
 
 
 def summary_of(facts: Facts, source: Source) -> str:
     """The summary; source: what was handed in."""
     parts = [
-        _Part("model", _model(facts, source), 3),
-        _Part("TensorFlow", _listed(describe_versions(facts.get("tensorflow"))), 4),
-        *(_Part(label, list(tell(facts)), lines) for label, lines, tell in _PARTS),
+        _Part("model", _wrapped(_model(facts, source)), 3),
+        _Part("TensorFlow", _wrapped([describe_versions(facts.get("tensorflow"))]), 4),
+        *(_Part(label, _wrapped(tell(facts)), most) for label, most, tell in _PARTS),
     ]
-    return "\n".join(part.text() for part in parts if any(part.paragraphs))
+    return "\n".join(part.text() for part in _fitted([part for part in parts if part.lines]))
 
 
-def _wrapped(paragraph: str) -> list[str]:
-    return textwrap.wrap(
-        paragraph, WIDTH - _LABEL, subsequent_indent="  ", break_long_words=True, break_on_hyphens=False
-    )
+def _fitted(parts: list[_Part]) -> list[_Part]:
+    """Where there is more than a screen, the longest parts are cut first."""
+    while sum(part.height for part in parts) > HEIGHT:
+        longest = max(parts, key=lambda part: part.height)
+        if longest.height <= _LEAST:
+            break
+        parts = [replace(part, most=part.height - 1) if part is longest else part for part in parts]
+    return parts
 
 
-def _listed(sentence: str) -> list[str]:
-    return [sentence] if sentence else []
+def _wrapped(paragraphs: Iterable[str]) -> list[str]:
+    width = WIDTH - _LABEL
+    return [
+        line
+        for paragraph in paragraphs
+        for line in textwrap.wrap(paragraph, width, subsequent_indent="  ", break_on_hyphens=False)
+    ]
 
 
 # What it is
@@ -303,9 +319,9 @@ _PARTS: tuple[tuple[str, int, Callable[[Facts], Iterator[str]]], ...] = (
     ("inputs", 5, _tensors("inputs")),
     ("outputs", 6, _tensors("outputs")),
     ("parameters", 2, _parameters),
-    ("compute", 3, _costs),
+    ("compute", 6, _costs),
     ("unknown", 2, _unknown),
-    ("operations", 4, _operations),
+    ("operations", 6, _operations),
     ("structure", 2, _structure),
     ("variables", 2, _variables),
     ("quantised", 2, _quantisation),
@@ -346,4 +362,3 @@ def _short(count: float) -> str:
         if count >= unit:
             return f"{count / unit:.2f} {letter}"
     return f"{count:.0f}"
-

@@ -36,10 +36,7 @@ def describe_support(targets: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for name in dict.fromkeys(str(row.get("target", "")) for row in rows):
         verdicts = {str(row.get("version", "")): support_verdict(row) for row in rows if row.get("target") == name}
         order = _in_order(verdicts)
-        said = [
-            f"{_before_colon(verdict)} in {ranges(versions, order)}{_after_colon(verdict)}" if any(versions) else verdict
-            for verdict, versions in _grouped(verdicts)
-        ]
+        said = [_held(verdict, ranges(versions, order)) for verdict, versions in _grouped(verdicts)]
         yield f"{name}: {'; '.join(said)}"
 
 
@@ -85,10 +82,7 @@ def _operations(counts: Any) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _before_colon(verdict: str) -> str:
-    return verdict.partition(":")[0]
-
-
-def _after_colon(verdict: str) -> str:
-    _, colon, reason = verdict.partition(":")
-    return colon + reason
+def _held(verdict: str, versions: str) -> str:
+    """A verdict with the versions that it holds for, before its reason: "not convertible in 1.12: no Foo"."""
+    what, colon, reason = verdict.partition(":")
+    return f"{what} in {versions}{colon}{reason}" if versions else verdict

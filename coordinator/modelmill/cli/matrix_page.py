@@ -132,9 +132,7 @@ def _heat_map(rows: list[MatrixRow]) -> str:
     if not compared:
         return ""
     heads = "".join(f"<th>{text(row.tensorflow)}</th>" for row in compared)
-    body = "".join(
-        f"<tr><th>{text(row.tensorflow)}</th>{''.join(_heat_cells(row, compared))}</tr>" for row in compared
-    )
+    body = "".join(f"<tr><th>{text(row.tensorflow)}</th>{''.join(_heat_cells(row, compared))}</tr>" for row in compared)
     return (
         "<h3>Differences between versions</h3><p class=quiet>The largest difference of the outputs on the same "
         "inputs, relative to the output's range; the exact numbers show under the pointer.</p>"

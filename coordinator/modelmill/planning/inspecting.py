@@ -41,9 +41,7 @@ def further_inspections(plugins: Iterable[Plugin], kind: str) -> list[Hop]:
     return [hop for hop in hops(plugins, Role.INSPECT) if hop.kind == kind]
 
 
-def plan_further_inspection(
-    hop: Hop, environments: Iterable[Environment], options: Mapping[str, Any]
-) -> PlannedStep:
+def plan_further_inspection(hop: Hop, environments: Iterable[Environment], options: Mapping[str, Any]) -> PlannedStep:
     """The step along one of `further_inspections`. Of the inspection's options it is given those that it knows.
 
     Raises ModelmillError NO_ENVIRONMENT, or INVALID_OPTION where it knows an option of that name as something else.

@@ -17,6 +17,7 @@ from modelmill.planning.verifying import add_contrast, add_verification
 from modelmill.planning.versions import one_of_every, parse_wish, release
 from modelmill.values import Availability, Environment, Plugin
 
+
 def plan_conversion(
     spec: ConversionSpec, facts: Mapping[str, Any], plugins: Iterable[Plugin], environments: Iterable[Environment]
 ) -> Plan:

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from modelmill_worker import file_formats, graph_def, saved_model, signature, source_files, tensors
-from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
+from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.plugin_api import Tree
 
 from modelmill_inspector import _hdf5
 from modelmill_inspector._options import InspectOptions
 
-#: What a picture has at most: a message of the worker's ends at 16 MiB.
+#: What a picture has at most, in nodes and in characters of JSON: all facts together may be 8 MiB.
 MOST_NODES = 20000
-_MOST_CHARACTERS = 6 << 20
+_MOST_CHARACTERS = 5 << 20
 
 #: Attributes that hold a node's output shape.
 _SHAPES = ("shape", "_output_shapes")
@@ -26,7 +26,7 @@ Node = Dict[str, Any]
 def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, Any]]:
     """The picture of a model that was recognised as of this kind; None where there is nothing to draw.
 
-    `nodes`: {`name`, `op`, `inputs`} in the order of the file, at most 20,000 and some 6 MB; `nodes_count`: of all.
+    `nodes`: {`name`, `op`, `inputs`} in the order of the file, at most 20,000 and 5 MiB; `nodes_count`: of all.
     Inputs are names of nodes, "^x" where they only order execution, as often as they are read. Where known: `shape`, of
     the first output; `dtype`; `calls`: names of functions. Nodes of a function or a subgraph say which in `within`, and
     their inputs are names within it.
@@ -35,9 +35,10 @@ def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, A
     count, left = 0, _MOST_CHARACTERS
     for node in _nodes(tree, kind, options):
         count += 1
-        left -= len(node["name"]) + sum(map(len, node["inputs"])) + 20 * (len(node["inputs"]) + 2)
-        if left > 0 and len(nodes) < MOST_NODES:
-            nodes.append(node)
+        if len(nodes) < MOST_NODES and left > 0:
+            left -= len(json.dumps(node)) + 2
+            if left > 0:
+                nodes.append(node)
     return {"nodes": nodes, "nodes_count": count} if nodes else None
 
 

@@ -3,7 +3,7 @@
 
 def mobile_net():
     """A frozen graph of some size, with every fact that a GraphDef may have."""
-    layers = [f"MobilenetV1/Conv2d_{number}_pointwise/Conv2D" for number in range(14)]
+    layers = [(f"MobilenetV1/Conv2d_{number}_pointwise/Conv2D", 90000000 - number) for number in range(14)]
     return {
         "kind": "tf.graph_def",
         "graph": "frozen.pb",
@@ -33,8 +33,8 @@ def mobile_net():
             "activation_bytes": 10 << 20,
             "peak_activation_bytes": 3 << 20,
             "nodes": [
-                {"name": name, "op": "Conv2D", "multiply_adds": 90000000 - number, "output_bytes": 1, "shapes": [[1, 7]]}
-                for number, name in enumerate(layers)
+                {"name": name, "op": "Conv2D", "multiply_adds": count, "output_bytes": 1, "shapes": [[1, 7]]}
+                for name, count in layers
             ],
             "uncounted": {"Mystery": 2},
         },
@@ -91,9 +91,8 @@ def tensor(name, dtype, shape, **more):
 
 def support(target, version, convertible=True, needs="", **operations):
     empty = {"missing": {}, "select": {}, "custom": {}}
-    return {
-        "target": target, "version": version, "convertible": convertible, "needs": needs, "why": "", **empty, **operations
-    }  # fmt: skip
+    verdict = {"convertible": convertible, "needs": needs, "why": ""}
+    return {"target": target, "version": version, **verdict, **empty, **operations}
 
 
 def rewrite(target, rule, count, nearly=()):

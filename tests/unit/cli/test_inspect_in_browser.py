@@ -14,8 +14,10 @@ const id = name => document.getElementById(name), canvas = id("graph");
 const press = name => id(name).click();
 const type = text => { id("search").value = text; id("search").dispatchEvent(new Event("input")); };
 const enter = () => id("search").dispatchEvent(new KeyboardEvent("keydown", {key: "Enter"}));
-const pointer = (kind, x, y) => canvas.dispatchEvent(new PointerEvent(kind, {
-  clientX: canvas.getBoundingClientRect().x + x, clientY: canvas.getBoundingClientRect().y + y, pointerId: 1, bubbles: true}));
+const pointer = (kind, x, y) => {
+  const at = canvas.getBoundingClientRect();
+  canvas.dispatchEvent(new PointerEvent(kind, {clientX: at.x + x, clientY: at.y + y, pointerId: 1, bubbles: true}));
+};
 const wheel = delta => canvas.dispatchEvent(new WheelEvent("wheel", {deltaY: delta, cancelable: true}));
 const seen = () => ({...canvas.dataset, found: id("found").textContent, details: id("details").innerText});
 const frame = () => new Promise(done => setTimeout(done, 60));
@@ -116,9 +118,10 @@ def test_five_thousand_nodes_begin_closed_and_open_where_the_search_goes(tmp_pat
 def test_a_click_on_a_heading_sorts_a_table(tmp_path):
     script = """
     const heading = [...document.querySelectorAll("h2")].find(one => one.textContent === "Operations");
-    const table = heading.nextElementSibling.querySelector("table"), names = () => [...table.tBodies[0].rows].map(row => row.cells[0].innerText);
-    const before = names(); table.tHead.rows[0].cells[1].querySelector("button").click(); const up = names();
-    table.tHead.rows[0].cells[0].querySelector("button").click(); tell([before, up, names()]);
+    const table = heading.nextElementSibling.querySelector("table");
+    const names = () => [...table.tBodies[0].rows].map(row => row.cells[0].innerText);
+    const click = column => table.tHead.rows[0].cells[column].querySelector("button").click();
+    const before = names(); click(1); const up = names(); click(0); tell([before, up, names()]);
     """
     before, up, by_name = told(tmp_path, chain(), script)
     assert before == ["Const", "BiasAdd", "Relu6", "Conv2D", "Placeholder"]
@@ -142,4 +145,4 @@ def test_what_a_model_names_itself_does_not_run(tmp_path):
     untouched, images, details = told(tmp_path, facts, script)
     assert untouched
     assert images == 0
-    assert evil.split("'")[0] in details
+    assert evil[:40] in details

@@ -63,6 +63,7 @@ def command(
     }
     collected = collect(source, graph)
     with connected(server) as connection, reporting() as reporter:
+        reporter.began(f"inspecting {collected.display_name}")
         facts = connection.client.inspect(collected, options, reporter.transferred)
     if page is not None:
         write_page(page, page_of(collected.display_name, facts))

@@ -51,7 +51,7 @@ _TITLES: Mapping[str, str] = MappingProxyType(
 #: What has a place of its own.
 _ELSEWHERE = ("picture", "notes", "tensorflow")
 #: The columns that come first, in this order.
-_COLUMNS = ("severity", "reason", "target", "version", "index", "key", "name", "rule", "op", "node", "dtype", "shape")
+_COLUMNS = ("severity", "reason", "target", "version", "index", "key", "name", "rule", "node", "op", "dtype", "shape")
 _SHAPES = ("shape", "shapes", "shape_signature")
 
 _STYLE = """
@@ -118,7 +118,7 @@ def _sections(facts: Facts) -> Iterator[tuple[str, str]]:
     for key in (*_TITLES, *left):
         if key in left:
             value = left.pop(key)
-            content = _table(value) + _rest(facts, key, value)
+            content = _table(key, value) + _rest(facts, key, value)
             if content:
                 yield _TITLES.get(key, key.replace("_", " ").replace(".", ": ").capitalize()), content
 
@@ -137,10 +137,11 @@ def _collections(before: str, facts: Facts) -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
-def _table(value: Any) -> str:
+def _table(key: str, value: Any) -> str:
     if isinstance(value, dict):
-        rows = [{"name": name, "value": item} for name, item in value.items()]
-        return _rows(sorted(rows, key=lambda row: -row["value"] if _is_number(row["value"]) else 0))
+        column = "shape" if key.endswith("shapes") else "value"
+        rows = [{"name": name, column: item} for name, item in value.items()]
+        return _rows(sorted(rows, key=lambda row: -row[column] if _is_number(row[column]) else 0))
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return _rows(value)
     return _rows([{"value": item} for item in value])

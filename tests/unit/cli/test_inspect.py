@@ -142,6 +142,7 @@ async def test_every_option_reaches_the_farm(modelmill, farm, model, tmp_path):
         }
     ]
     assert run.out.splitlines()[-1] == "page: page.html"
+    assert "inspecting graph.pb ..." in run.err
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
     assert [file.name for file in tmp_path.iterdir() if "page" in file.name] == ["page.html"]
 

@@ -5,7 +5,7 @@ Facts that this module has no title for are shown under their own names, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -71,7 +71,7 @@ def page_of(title: str, facts: Facts) -> str:
     body = [
         f"<h1>{text(title)}</h1><p>{text(facts.get('description') or facts.get('kind', ''))}</p>",
         _scalars(facts),
-        _notes(facts.get("notes", [])),
+        _notes(facts.get("notes")),
         "<nav>",
         *(f'<a href="#{where}">{text(name)}</a>' for where, name in links),
         "</nav>",
@@ -90,7 +90,11 @@ def _ends(facts: Facts) -> list[str]:
 
 def _scalars(facts: Facts) -> str:
     """The facts that are single values, those within others too."""
-    rows = [*_single("", facts), ("TensorFlow", describe_versions(facts.get("tensorflow")))]
+    try:
+        versions = describe_versions(facts.get("tensorflow"))
+    except (AttributeError, TypeError, ValueError):  # anybody's plug-in may add facts, of whatever form
+        versions = ""
+    rows = [*_single("", facts), ("TensorFlow", versions)]
     cells = "".join(f"<tr><th>{text(name)}</th><td class=long>{text(value)}</td></tr>" for name, value in rows if value)
     return f"<div class=wide><table class=facts><tbody>{cells}</tbody></table></div>"
 
@@ -104,8 +108,8 @@ def _single(before: str, facts: Facts) -> Iterator[tuple[str, str]]:
             yield name, _shown(key, value)
 
 
-def _notes(notes: Iterable[object]) -> str:
-    items = "".join(f"<li>{text(note)}</li>" for note in notes)
+def _notes(notes: Any) -> str:
+    items = "".join(f"<li>{text(note)}</li>" for note in (notes if isinstance(notes, list) else []))
     return f"<ul class=notes>{items}</ul>" if items else ""
 
 

@@ -52,8 +52,7 @@ def summary_of(facts: Facts, source: Source) -> str:
     """The summary; source: what was handed in."""
     parts = [
         _Part("model", _wrapped(_model(facts, source)), 3),
-        _Part("TensorFlow", _wrapped([describe_versions(facts.get("tensorflow"))]), 4),
-        *(_Part(label, _wrapped(tell(facts)), most) for label, most, tell in _PARTS),
+        *(_Part(label, _wrapped(_told(tell, facts)), most) for label, most, tell in _PARTS),
     ]
     return "\n".join(part.text() for part in _fitted([part for part in parts if part.lines]))
 
@@ -68,13 +67,26 @@ def _fitted(parts: list[_Part]) -> list[_Part]:
     return parts
 
 
+def _told(tell: Callable[[Facts], Iterator[str]], facts: Facts) -> list[str]:
+    """What a part says. Anybody's plug-in may add facts, and not all are of the form that is known here."""
+    try:
+        return list(tell(facts))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ["the facts are of a form that is not known here: see --json"]
+
+
 def _wrapped(paragraphs: Iterable[str]) -> list[str]:
     width = WIDTH - _LABEL
     return [
         line
         for paragraph in paragraphs
-        for line in textwrap.wrap(paragraph, width, subsequent_indent="  ", break_on_hyphens=False)
+        for line in textwrap.wrap(printable(paragraph), width, subsequent_indent="  ", break_on_hyphens=False)
     ]
+
+
+def printable(said: str) -> str:
+    """A text in which nothing steers a terminal: a model's names may hold any character."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in said)
 
 
 # What it is
@@ -84,14 +96,15 @@ def _model(facts: Facts, source: Source) -> list[str]:
     total = sum(file.file.stat().st_size for file in source.files)
     files = source.files[0].path if len(source.files) == 1 else f"{source.display_name} ({len(source.files)} files)"
     parts = [f"{files}: {facts.get('kind', 'unknown')}, {size(total)}"]
-    parts += [text for count, text in _counts(facts, ("nodes", "node"), ("variables", "variable")) if count]
+    for key, singular in (("nodes", "node"), ("variables", "variable")):
+        count = facts.get(key)
+        if isinstance(count, int) and count:
+            parts.append(_plural(count, singular))
     return [", ".join(parts)]
 
 
-def _counts(facts: Facts, *names: tuple[str, str]) -> Iterator[tuple[int, str]]:
-    for key, singular in names:
-        count = int(facts.get(key) or 0)
-        yield count, _plural(count, singular)
+def _tensorflow(facts: Facts) -> Iterator[str]:
+    yield describe_versions(facts.get("tensorflow"))
 
 
 def _signatures(facts: Facts) -> Iterator[str]:
@@ -307,7 +320,8 @@ def finding_text(finding: Facts) -> str:
     """A finding in one line."""
     node = f" at {finding['node']}" if finding.get("node") else ""
     times = f" ({finding['count']} times)" if finding.get("count", 1) > 1 else ""
-    return f"{finding.get('severity', '')} {finding.get('reason', '')}{node}{times}: {finding.get('text', '')}"
+    said = f"{finding.get('severity', '')} {finding.get('reason', '')}{node}{times}: {finding.get('text', '')}"
+    return printable(said)
 
 
 def _notes(facts: Facts) -> Iterator[str]:
@@ -315,6 +329,7 @@ def _notes(facts: Facts) -> Iterator[str]:
 
 
 _PARTS: tuple[tuple[str, int, Callable[[Facts], Iterator[str]]], ...] = (
+    ("TensorFlow", 4, _tensorflow),
     ("signatures", 4, _signatures),
     ("inputs", 5, _tensors("inputs")),
     ("outputs", 6, _tensors("outputs")),

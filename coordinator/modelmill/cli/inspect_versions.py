@@ -18,10 +18,10 @@ def describe_versions(found: Any) -> str:
     """Who wrote the model and which TensorFlow versions read it; empty where nothing is known."""
     if not isinstance(found, dict):
         return ""
-    stripped, unreadable = found.get("readable_stripped", {}), found.get("unreadable", {})
-    order = _in_order([*found.get("readable", []), *stripped, *unreadable])
+    stripped, unreadable = found.get("readable_stripped") or {}, found.get("unreadable") or {}
+    order = _in_order([*(found.get("readable") or []), *stripped, *unreadable])
     parts = [f"written by {name} {found[key]}" for name, key in _WRITERS if found.get(key)]
-    if readable := ranges(found.get("readable", []), order):
+    if readable := ranges(found.get("readable") or [], order):
         parts.append(f"read by {readable}")
     for attributes, versions in _grouped(stripped):
         parts.append(f"by {ranges(versions, order)} without {attributes}")

@@ -1,12 +1,21 @@
 """What `modelmill inspect` says of a model, on a screen, as JSON, and with its exit code."""
 
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inspections import mobile_net, picture, support, tensor
-from modelmill.cli.inspect_text import HEIGHT, WIDTH, summary_of
+from modelmill.cli.inspect_page import page_of
+from modelmill.cli.inspect_text import HEIGHT, WIDTH, finding_text, summary_of
 from modelmill.cli.inspect_versions import describe_support, describe_versions
 from modelmill.client import collect
+
+#: Names of facts, and of what is in them.
+WORDS = sorted({*mobile_net(), *(key for value in mobile_net().values() if isinstance(value, dict) for key in value)})
+WORDS += ["signatures", "tags", "edgetpu", "layers", "name", "shape", "severity", "count"]
 
 
 @pytest.fixture
@@ -114,6 +123,32 @@ def test_a_model_with_more_than_a_screen_of_everything_is_cut_to_one(source):
     assert len(summary.splitlines()) <= HEIGHT
     assert max(map(len, summary.splitlines())) <= WIDTH
     assert "more lines" in summary
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(WORDS), JSON))
+def test_whatever_a_plug_in_says_is_shown_or_left_out_but_fits(facts):
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "model").write_bytes(b"")
+        summary = summary_of({"kind": "x", **facts}, collect(Path(folder) / "model"))
+    assert len(summary.splitlines()) <= HEIGHT
+    assert page_of("a model", {"kind": "x", **facts}).endswith("</html>\n")
+
+
+def test_nothing_that_a_model_says_steers_the_terminal(source):
+    facts = mobile_net()
+    facts["outputs"] = [tensor("a\x1b[2Jb\u202ec", "float32", [1])]
+    facts["security"]["findings"][0]["node"] = "x\x1b]0;y\x07"
+    summary = summary_of(facts, source)
+    assert "a\\x1b[2Jb\\u202ec" in summary
+    assert all(character.isprintable() for character in summary.replace("\n", ""))
+    assert finding_text(facts["security"]["findings"][0]).isprintable()
 
 
 # The command

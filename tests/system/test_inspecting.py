@@ -49,6 +49,16 @@ def test_the_largest_picture_travels(client: Client, tmp_path: Path) -> None:
     assert picture["nodes"][2] == {"name": names[1], "op": "Relu", "inputs": [names[0]]}
 
 
+def test_fail_on_ends_a_pipeline_with_the_findings(corpus: Path, shared_coordinator) -> None:
+    model = corpus / "kws-dscnn" / "kws_ref_model"
+    command = [MODELMILL, "inspect", model, "--server", shared_coordinator.address, "--json", "--fail-on"]
+    low = subprocess.run([*command, "low"], capture_output=True, text=True, timeout=120, check=False)
+    high = subprocess.run([*command, "high"], capture_output=True, text=True, timeout=120, check=False)
+    assert (low.returncode, high.returncode) == (3, 0)
+    assert "RESTORES_CHECKPOINT at RestoreV2" in low.stderr
+    assert json.loads(low.stdout) == json.loads(high.stdout)
+
+
 def test_the_command_writes_the_page_and_prints_proto_json(corpus: Path, shared_coordinator, tmp_path: Path) -> None:
     page = tmp_path / "out" / "posenet.html"
     model = corpus / "posenet" / "frozen.pb"

@@ -37,7 +37,7 @@ class Preference(enum.Enum):
 
     #: The newest TensorFlow.
     NEWEST = "NEWEST"
-    #: The oldest TensorFlow that is not older than the one that wrote the model.
+    #: The oldest TensorFlow that is not older than the one that wrote the model, or that made it on the way.
     WRITER = "WRITER"
     #: The environment that made the model; else the oldest TensorFlow that is not older than its own.
     MAKER = "MAKER"

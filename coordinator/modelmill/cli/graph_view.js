@@ -485,7 +485,7 @@
 
   function nodeDetails(node) {
     const weightEntries = node.weights.map(index => element("li", `${nodes[index].name} ${nodes[index].dtype} ${nodes[index].shape}`));
-    const calls = node.calls.map(name => "function " + name + "/").filter(path => groups.has(path))
+    const calls = node.calls.flatMap(name => ["function " + name + "/", name + "/"]).filter(path => groups.has(path))
       .map(path => element("li", "", button(path.slice(0, -1), () => show(groups.get(path).members[0]))));
     return [
       element("h3", node.op), element("p", node.name),

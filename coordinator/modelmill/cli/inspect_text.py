@@ -20,6 +20,9 @@ Facts = Mapping[str, Any]
 WIDTH, HEIGHT, _LABEL = 100, 40, 14
 _INDENT = " " * _LABEL
 
+#: The longest name of a node among others in a line.
+_NAME = 44
+
 #: No part is cut below this many lines.
 _LEAST = 2
 
@@ -122,12 +125,14 @@ def _tensors(side: str) -> Callable[[Facts], Iterator[str]]:
 
     def tell(facts: Facts) -> Iterator[str]:
         chosen = _records(facts.get(side))
-        yield from (_tensor(tensor) for tensor in chosen[:6])
+        candidates = _records(facts.get(f"candidate_{side}"))
+        operations = {_name(one): one.get("op") for one in candidates}
+        for tensor in chosen[:6]:
+            yield _tensor(tensor, tensor.get("op") or operations.get(_node(tensor)))
         if len(chosen) > 6:
             yield f"... and {len(chosen) - 6} more"
-        names = {_name(tensor) for tensor in chosen}
-        candidates = _records(facts.get(f"candidate_{side}"))
-        others = [one for one in candidates if _name(one) not in names]
+        known = {name for tensor in chosen for name in (_name(tensor), _node(tensor))}
+        others = [one for one in candidates if _name(one) not in known]
         if others:
             named = ", ".join(_name(one) for one in others[:4])
             yield f"also possible: {_first(named, len(others), 4)}"
@@ -135,13 +140,22 @@ def _tensors(side: str) -> Callable[[Facts], Iterator[str]]:
     return tell
 
 
-def _tensor(tensor: Facts) -> str:
+def _tensor(tensor: Facts, operation: Any) -> str:
     parts = [_name(tensor), str(tensor.get("dtype") or "?"), shape_text(tensor.get("shape"))]
-    return "  ".join([*parts, str(tensor["op"])] if tensor.get("op") else parts)
+    return "  ".join([*parts, str(operation)] if operation else parts)
+
+
+def _node(tensor: Facts) -> str:
+    return str(tensor.get("tensor") or _name(tensor)).partition(":")[0]
 
 
 def _name(tensor: Facts) -> str:
     return str(tensor.get("name") or tensor.get("tensor") or "?")
+
+
+def _brief(name: str) -> str:
+    """A name of a node where there is room for a part of it only: the end tells most."""
+    return name if len(name) <= _NAME else "..." + name[3 - _NAME :]
 
 
 def shape_text(shape: Any) -> str:
@@ -168,14 +182,16 @@ def _parameters(facts: Facts) -> Iterator[str]:
     yield "; ".join([text, *where])
 
 
-_WHERE = (("constant_parameters", "in constants"), ("variable_parameters", "in variables"))
+#: As summarize_graph counts: every element, integers and scalars too.
+_WHERE = (("constant_elements", "elements in constants"), ("variable_elements", "in variables"))
 
 
 def _costs(facts: Facts) -> Iterator[str]:
     costs = facts.get("costs")
     if not isinstance(costs, dict):
         return
-    shapes = ", ".join(f"{name}={shape_text(shape)}" for name, shape in costs.get("input_shapes", {}).items())
+    given = costs.get("input_shapes") or {}
+    shapes = ", ".join(f"{name}={shape_text(shape)}" for name, shape in given.items() if isinstance(shape, list))
     text = f"{_short(costs.get('multiply_adds', 0))} multiply-adds"
     if costs.get("activation_bytes"):
         text += f"; activations {size(costs['activation_bytes'])}"
@@ -185,7 +201,9 @@ def _costs(facts: Facts) -> Iterator[str]:
     total = costs.get("multiply_adds") or 0
     heavy = [node for node in _records(costs.get("nodes")) if node.get("multiply_adds")][:3]
     if heavy and total:
-        yield "most in " + ", ".join(f"{_name(node)} ({node['multiply_adds'] / total:.0%})" for node in heavy)
+        yield "most in " + ", ".join(f"{_brief(_name(node))} ({node['multiply_adds'] / total:.0%})" for node in heavy)
+    if unshaped := costs.get("open_inputs"):
+        yield f"more with --input-shape for {', '.join(map(str, unshaped))}"
     if uncounted := costs.get("uncounted"):
         yield f"not counted: {_histogram(uncounted, 6)}"
 
@@ -253,17 +271,20 @@ def _quantisation(facts: Facts) -> Iterator[str]:
 def _runtime(facts: Facts) -> Iterator[str]:
     """What the files of devices and browsers say of themselves."""
     parts = []
-    if facts.get("runtime_version"):
-        parts.append(f"runtime {facts['runtime_version']} or newer")
+    runtime = facts.get("runtime_version")
+    if isinstance(runtime, dict) and runtime.get("needed"):
+        parts.append(f"needs TFLite {runtime['needed']} or newer")
+    for key, what in (("custom_operators", "custom"), ("flex_operators", "TensorFlow")):
+        if facts.get(key):
+            parts.append(f"{what} operators: {_histogram(facts[key], 4)}")
     if facts.get("arena_bytes"):
         parts.append(f"arena {size(facts['arena_bytes'])}")
     if parts:
         yield "; ".join(parts)
     edgetpu = facts.get("edgetpu")
     if isinstance(edgetpu, dict) and edgetpu:
-        told = (
-            f"{key.replace('_', ' ')} {value}" for key, value in edgetpu.items() if not isinstance(value, dict | list)
-        )
+        told = [f"runtime {edgetpu.get('runtime_version')}", _plural(edgetpu.get("subgraphs", 0), "operator")]
+        told += [f"{size(edgetpu[f'{where}_bytes'])} {where.replace('_', ' ')}" for where in ("on_chip", "off_chip")]
         yield f"Edge TPU: {', '.join(told)}"
 
 
@@ -305,7 +326,7 @@ def _security(facts: Facts) -> Iterator[str]:
         return
     findings = _records(security.get("findings"))
     scanned = security.get("scanned", {})
-    where = ", ".join(_plural(count, key[:-1]) for key, count in scanned.items() if isinstance(count, int))
+    where = ", ".join(_plural(count, key[:-1]) for key, count in scanned.items() if count)
     if not findings:
         yield f"nothing found in {where}" if where else "nothing found"
         return

@@ -34,7 +34,12 @@ def describe_support(targets: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """A sentence for each target, such as "tflite: builtin in 1.12 to 2.21; not in 1.5 to 1.11: no Foo"."""
     rows = list(targets)
     for name in dict.fromkeys(str(row.get("target", "")) for row in rows):
-        verdicts = {str(row.get("version", "")): support_verdict(row) for row in rows if row.get("target") == name}
+        verdicts = {
+            str(version): support_verdict(row)
+            for row in rows
+            if row.get("target") == name
+            for version in row.get("versions") or [row.get("version", "")]
+        }
         order = _in_order(verdicts)
         said = [_held(verdict, ranges(versions, order)) for verdict, versions in _grouped(verdicts)]
         yield f"{name}: {'; '.join(said)}"

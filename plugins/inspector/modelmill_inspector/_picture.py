@@ -1,17 +1,19 @@
 """A model as nodes and edges, to draw it from."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from modelmill_worker import file_formats, graph_def, saved_model, signature, source_files, tensors
+from modelmill_worker import graph_def, graph_outline, saved_model, signature, source_files, tensors
 from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.plugin_api import Tree
+from modelmill_worker.shapes import infer
+from modelmill_worker.source_files import SourceFile
 
-from modelmill_inspector import _hdf5
+from modelmill_inspector import _keras_file
 from modelmill_inspector._options import InspectOptions
+from modelmill_inspector.tflite import draw_tflite
 
 #: What a picture has at most, in nodes and in characters of JSON: all facts together may be 8 MiB.
 MOST_NODES = 20000
@@ -23,6 +25,10 @@ _SHAPES = ("shape", "_output_shapes")
 Node = Dict[str, Any]
 
 
+class NotDrawableError(Exception):
+    """A model is described well enough, and is not of the form that its nodes are read from."""
+
+
 def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, Any]]:
     """The picture of a model that was recognised as of this kind; None where there is nothing to draw.
 
@@ -30,28 +36,42 @@ def draw(tree: Tree, kind: str, options: InspectOptions) -> Optional[Dict[str, A
     Inputs are names of nodes, "^x" where they only order execution, as often as they are read. Where known: `shape`, of
     the first output; `dtype`; `calls`: names of functions. Nodes of a function or a subgraph say which in `within`, and
     their inputs are names within it.
+
+    Raises NotDrawableError.
     """
     nodes: List[Node] = []
     count, left = 0, _MOST_CHARACTERS
-    for node in _nodes(tree, kind, options):
-        count += 1
-        if len(nodes) < MOST_NODES and left > 0:
-            left -= len(json.dumps(node)) + 2
-            if left > 0:
-                nodes.append(node)
+    try:
+        for node in _nodes(tree, kind, options):
+            count += 1
+            if len(nodes) < MOST_NODES and left > 0:
+                left -= len(json.dumps(node)) + 2
+                if left > 0:
+                    nodes.append(node)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise NotDrawableError("{}: {}".format(type(error).__name__, error)) from error
     return {"nodes": nodes, "nodes_count": count} if nodes else None
 
 
 def _nodes(tree: Tree, kind: str, options: InspectOptions) -> Iterator[Node]:
     if kind == "tf.saved_model":
-        return _of_graph(saved_model.read(saved_model.find(tree), options.signature_key, options.tags).graph)
+        path = saved_model.find(tree)
+        return _of_graph(saved_model.read(path, options.signature_key, options.tags, outline=True).graph)
     if kind in ("tf.graph_def", "tf.frozen_graph", "tf.checkpoint"):
-        return _of_graph(graph_def.read(_graph_file(tree)))
+        return _of_graph(graph_outline.read(_graph_file(tree)))
+    if kind in ("tflite", "tflite.edgetpu"):
+        file = _file(tree, FileFormat.TFLITE)
+        return iter(draw_tflite(file.path, file.name))
     if kind == "tfjs.graph_model":
         return _of_json_graph(_model_json(tree)["modelTopology"])
     if kind in ("tfjs.layers_model", "keras.h5", "keras.v3"):
         return _of_layers(_architecture(tree, kind))
     return iter(())
+
+
+def _file(tree: Tree, *formats: FileFormat) -> SourceFile:
+    """The file that was recognised."""
+    return source_files.of_formats(source_files.survey(tree), *formats)[0]
 
 
 # GraphDef
@@ -66,8 +86,13 @@ def _graph_file(tree: Tree) -> Path:
 
 
 def _of_graph(graph: GraphDef) -> Iterator[Node]:
+    shapes = infer(graph)
     for node in graph.node:
-        yield _of_node(node)
+        drawn = _of_node(node)
+        inferred = shapes.of(node.name).shape
+        if inferred is not None and node.op not in graph_def.VARIABLES:
+            drawn["shape"] = list(inferred)
+        yield drawn
     for function in graph.library.function:
         within = "function {}".format(function.signature.name)
         for argument in function.signature.input_arg:
@@ -121,8 +146,7 @@ def _without_output(reference: str) -> str:
 
 
 def _model_json(tree: Tree) -> Any:
-    formats = (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL)
-    file = source_files.of_formats(source_files.survey(tree), *formats)[0]
+    file = _file(tree, FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL)
     return json.loads(file.path.read_text(encoding="utf-8-sig"))
 
 
@@ -151,12 +175,11 @@ def _architecture(tree: Tree, kind: str) -> Any:
     if kind == "tfjs.layers_model":
         topology = _model_json(tree)["modelTopology"]
         return topology.get("model_config", topology)
-    wanted = FileFormat.HDF5 if kind == "keras.h5" else FileFormat.KERAS_ARCHIVE
-    path = next(tree.path / name for name in tree.files if file_formats.recognise(tree.path / name) is wanted)
     if kind == "keras.h5":
-        return json.loads(_hdf5.read_text(path, "model_config") or "{}")
-    with zipfile.ZipFile(str(path)) as archive:
-        return json.loads(archive.read("config.json").decode("utf-8"))
+        file = _file(tree, FileFormat.HDF5)
+        return _keras_file.read_hdf5(file.path, file.name).architecture
+    file = _file(tree, FileFormat.KERAS_ARCHIVE)
+    return _keras_file.read_archive(file.path, file.name).architecture
 
 
 def _of_layers(model: Any, within: str = "") -> Iterator[Node]:

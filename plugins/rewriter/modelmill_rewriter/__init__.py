@@ -103,7 +103,7 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
     named = signature.read(model)
     interface = Interface(
         inputs=tuple(parse_tensor(tensor.tensor) for tensor in named.inputs),
-        outputs=tuple(parse_tensor(tensor.tensor) for tensor in named.outputs),
+        outputs=tuple(parse_tensor(name) for name in [it.tensor for it in named.outputs] + list(named.initializers)),
     )
     graph = graph_def.read(model / "graph.pb")
     rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)

@@ -68,10 +68,12 @@ def test_support_is_a_sentence_for_each_target():
         support("tflite", "1.10", convertible=False, missing={"B": 1, "A": 2}),
         support("tflite", "2.4", needs="custom", custom={"A": 1}),
         support("tflite", "2.15", needs="builtin"),
+        {**support("tfjs", "3.0 to 4.22", needs="builtin"), "versions": ["3.0", "4.22"]},
         support("edgetpu", "", convertible=False),
     ]
     assert list(describe_support(targets)) == [
         "tflite: not convertible in 1.9 to 1.10: no A, B; needs custom ops in 2.4: A; builtin in 2.15",
+        "tfjs: builtin in 3.0 to 4.22",
         "edgetpu: not convertible: it is not said why",
     ]
 

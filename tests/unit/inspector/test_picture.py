@@ -56,7 +56,9 @@ def test_a_graph_with_a_function(tmp_path):
     nodes = nodes_of(draw(tmp_path / "graph.pbtxt", "tf.graph_def"))
     assert nodes["", "x"] == {"name": "x", "op": "Placeholder", "inputs": [], "dtype": "float32", "shape": [-1, 3]}
     assert nodes["", "w"] == {"name": "w", "op": "Const", "inputs": [], "dtype": "int32", "shape": [4]}
-    assert nodes["", "f"] == {"name": "f", "op": "PartitionedCall", "inputs": ["x", "w", "^x"], "calls": ["inner"]}
+    assert nodes["", "f"]["inputs"] == ["x", "w", "^x"]
+    assert nodes["", "f"]["calls"] == ["inner"]
+    assert nodes["", "f"]["shape"] == [-1, 3]
     assert nodes["", "y"]["inputs"] == ["f", "f"]
     assert nodes["function inner", "relu"]["inputs"] == ["a"]
     assert nodes["function inner", "result r"]["inputs"] == ["relu"]
@@ -124,6 +126,7 @@ def test_layers_of_keras_3_and_a_model_that_is_a_layer(tmp_path):
     [
         ("tfjs/posenet", "tfjs.graph_model", HEAD, ["MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6", *WEIGHTS]),
         ("tfjs/nsfwjs-mobilenetv2-layers", "tfjs.layers_model", "Conv1", ["Conv1_pad"]),
+        ("kws-dscnn/kws_ref_model.tflite", "tflite", "Identity", ["functional_1/dense/BiasAdd"]),
         ("kws-dscnn/kws_ref_model", "tf.saved_model", "conv2d/kernel/Read/ReadVariableOp", ["conv2d/kernel"]),
     ],
 )
@@ -135,6 +138,15 @@ def test_every_kind_of_the_corpus_that_has_a_graph(corpus, source, kind, name, i
     edges = [(node.get("within", ""), read.lstrip("^")) for node in nodes.values() for read in node["inputs"]]
     assert len(edges) > len(nodes) / 2
     assert set(edges) <= known
+
+
+def test_an_architecture_that_makes_no_sense_costs_the_picture_only(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": "3.0.0"}))
+        archive.writestr("config.json", json.dumps({"class_name": "Functional", "config": 7}))
+        archive.writestr("model.weights.h5", b"")
+    with pytest.raises(_picture.NotDrawableError):
+        draw(tmp_path / "model.keras", "keras.v3")
 
 
 def test_what_has_no_nodes_has_no_picture(tmp_path):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Tuple
 
-from modelmill_worker import Step, StepError, lookup_tables, option
+from modelmill_worker import Step, StepError, lookup_tables, option, unfrozen_variables
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -65,6 +65,7 @@ def export(step: Step) -> Dict[str, Any]:
     model = step.inputs["model"].path
     signature = signatures.read(model)
     lookup_tables.refuse(signature, "a TensorFlow.js graph model here", "Look up before the model, in the page.")
+    unfrozen_variables.refuse(signature, "a TensorFlow.js graph model")
     request = Request(
         graph=model / "graph.pb",
         outputs=tuple(tensor.tensor for tensor in signature.outputs),

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
-from modelmill_worker import Step, StepError, keras_models, lookup_tables, option
+from modelmill_worker import Step, StepError, keras_models, lookup_tables, option, unfrozen_variables
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -72,6 +72,7 @@ def convert(step: Step) -> Dict[str, Any]:
     folder = step.inputs["model"].path
     signature = signatures.read(folder)
     lookup_tables.refuse(signature, "TFLite", "Convert the SavedModel itself, or put the lookup before the model.")
+    unfrozen_variables.refuse(signature, "TFLite")
     return _convert(step, FrozenGraph(folder / "graph.pb", signature), generation)
 
 

@@ -1,12 +1,13 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
 from dataclasses import dataclass
-from typing import Iterable, List, Mapping, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, tensors, weights_beside
 from modelmill_worker.dataflow import prune
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.graph_stream import Content
 
 from modelmill_freezer._functions import Library
 from modelmill_freezer._variable_handles import Variable, use_values
@@ -30,9 +31,14 @@ _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
 
 @dataclass(frozen=True)
 class Frozen:
-    """A graph without variables, and how many variables went into it with how many elements."""
+    """A graph without variables, and how many variables went into it with how many elements.
+
+    contents: of the graph's constants that have none (see weights_beside), by name. They are read when the graph is
+        written, one at a time: a model is never in memory as a whole.
+    """
 
     graph: GraphDef
+    contents: Mapping[str, Content]
     variables: int
     parameters: int
     notes: Tuple[str, ...]
@@ -46,8 +52,8 @@ def has_variables(graph: GraphDef) -> bool:
 def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str]) -> Frozen:
     """The part of the graph that computes the output nodes, with each variable a constant of the same name.
 
-    values: checkpoint keys to arrays; each is read once.
-    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE or GRAPH_TOO_LARGE.
+    values: checkpoint keys to arrays; each is read once, a large one only when the graph is written.
+    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH or UNSUPPORTED_VARIABLE_USE.
     """
     frozen = prune(graph, outputs)
     variables = [node for node in frozen.node if node.op in graph_def.VARIABLES]
@@ -55,11 +61,11 @@ def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Ite
     reader.check(variables)
     notes = _note_updates(frozen)
     handles = {node.name: _variable(node) for node in variables if node.op == "VarHandleOp"}
-    parameters = _replace_by_constants(variables, reader)
+    parameters, contents = _replace_by_constants(variables, reader)
     use_values(frozen, handles, _library_of)
     for node in frozen.node:
         _drop_references(node)
-    return Frozen(frozen, len(variables), parameters, notes)
+    return Frozen(frozen, contents, len(variables), parameters, notes)
 
 
 def _variable(node: NodeDef) -> Variable:
@@ -74,17 +80,41 @@ def _library_of(graph: GraphDef) -> Library:
     return library_of(graph)
 
 
-def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> int:
-    parameters = size = 0
+def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> Tuple[int, Dict[str, Content]]:
+    """How many elements the variables have, and the contents of those that are too large to be in the graph."""
+    parameters = 0
+    contents: Dict[str, Content] = {}
     for node in variables:
-        value = reader.read(node)
-        parameters += value.size
-        size += value.nbytes
-        if size > graph_def.LARGEST_GRAPH:
-            raise graph_def.too_large(size)
-        constant = graph_def.new_constant(node.name, value, tensors.data_type(node.attr["dtype"].type))
-        _become(node, constant)
-    return parameters
+        kind = tensors.data_type(node.attr["dtype"].type)
+        shape = _known_shape(node)
+        if shape is None or not _is_large(shape, kind):
+            value = reader.read(node)
+            shape = value.shape
+        parameters += tensors.element_count(shape)
+        if _is_large(shape, kind):
+            contents[node.name] = _content(reader, node, kind)
+            _become(node, weights_beside.emptied(node.name, shape, kind))
+        else:
+            _become(node, graph_def.new_constant(node.name, value, kind))
+    return parameters, contents
+
+
+def _known_shape(node: NodeDef) -> Optional[Tuple[int, ...]]:
+    shape = tensors.decode_shape(node.attr["shape"].shape) if "shape" in node.attr else None
+    return None if shape is None or -1 in shape else shape
+
+
+def _is_large(shape: Tuple[int, ...], kind: tensors.DataType) -> bool:
+    if kind.storage is None:
+        return False
+    return tensors.element_count(shape) * np.dtype(kind.storage).itemsize >= weights_beside.SMALLEST
+
+
+def _content(reader: VariableReader, variable: NodeDef, kind: tensors.DataType) -> Content:
+    """Reads a variable when it is called, whatever has become of its node by then."""
+    node = graph_def.new_node(variable.name, variable.op)
+    node.ParseFromString(variable.SerializeToString())
+    return lambda: tensors.stored(reader.read(node), kind)
 
 
 def _become(node: NodeDef, other: NodeDef) -> None:

@@ -94,6 +94,7 @@ def test_describes_its_edges():
         "freeze-keras-h5": "keras.h5",
         "freeze-keras": "keras.v3",
         "normalise": "tf.graph_def",
+        "select": "tf.frozen_graph",
     }
     assert plugin.name == "freezer"
     assert (freeze.role, freeze.inputs, freeze.output) == (

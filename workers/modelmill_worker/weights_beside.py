@@ -6,16 +6,18 @@ A frozen graph whose weights pass what protobuf can hold (2 GB) is an artifact o
   no content. It has one attribute more, ``_modelmill_weights``, a list of two integers: where its content starts in the
   other file, and how many bytes it has. TensorFlow ignores the attribute, as any whose name starts with "_", and would
   take such a constant for zeros: the graph must not be run without its weights.
-- ``graph.weights``: the contents, each as in ``tensor_content`` (raw, little-endian, row by row) and each at a multiple
-  of 64 bytes, which lets TensorFlow use them where they lie, without a copy. Gaps are zeros. There is no header.
+- ``graph.weights``: 64 bytes that say what it is (`_HEADER`), then the contents, each as in ``tensor_content`` (raw,
+  little-endian, row by row) and each at a multiple of 64 bytes, which lets TensorFlow use them where they lie, without
+  a copy. Gaps are zeros.
 
 Every other constant is whole in ``graph.pb``. A graph that fits is one file, with nothing beside.
 """
 
 import functools
 import mmap
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -30,6 +32,9 @@ WEIGHTS_FILE = "graph.weights"
 
 #: TensorFlow copies what it is given unless it starts at such a multiple (EIGEN_MAX_ALIGN_BYTES).
 _ALIGNMENT = 64
+
+#: No other file starts so, whatever its weights may look like.
+_HEADER = b"modelmill weights 1\n".ljust(_ALIGNMENT, b"\0")
 
 #: From how many bytes on content is kept out of the graph: less may be shapes, axes and the like, whose values are
 #: needed to infer shapes.
@@ -77,6 +82,7 @@ def write(folder: Path, graph: GraphDef, contents: Mapping[str, Content]) -> boo
 
 def _write_weights(path: Path, graph: GraphDef, contents: Mapping[str, Content]) -> None:
     with path.open("wb") as file:
+        file.write(_HEADER)
         for node in graph.node:
             if not is_emptied(node):
                 continue
@@ -104,40 +110,44 @@ def contents(folder: Path, graph: GraphDef) -> Dict[str, Content]:
             {"file": WEIGHTS_FILE, "constants": len(nodes)},
         )
     with path.open("rb") as file:
-        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) if path.stat().st_size else b""
-    return {node.name: functools.partial(_array, _place(node, len(mapped)), mapped) for node in nodes}
+        if file.read(_ALIGNMENT) != _HEADER:
+            raise StepError(
+                "WEIGHTS_DAMAGED",
+                "{} does not start as modelmill writes it. Was it copied whole?".format(WEIGHTS_FILE),
+                {"file": WEIGHTS_FILE},
+            )
+        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return {node.name: functools.partial(_array, mapped, _place(node, len(mapped))) for node in nodes}
 
 
+@dataclass(frozen=True)
 class _Place:
-    """Where an array lies in a file, with its type and shape."""
+    """Where an array lies in the file, with its NumPy type and shape."""
 
-    def __init__(self, start: int, shape: Sequence[int], storage: str) -> None:
-        self.start = start
-        self.shape = tuple(shape)
-        self.storage = storage
+    start: int
+    storage: str
+    shape: Tuple[int, ...]
 
 
 def _place(node: NodeDef, size: int) -> _Place:
-    tensor = node.attr["value"].tensor
-    shape = tensors.decode_shape(tensor.tensor_shape)
-    kind = tensors.data_type(tensor.dtype)
-    place = list(node.attr[BESIDE].list.i)
-    fits = shape is not None and kind.storage is not None and len(place) == 2 and min(place + list(shape)) >= 0
-    if fits:
-        length = tensors.element_count(shape) * np.dtype(kind.storage).itemsize
-        fits = length == place[1] and place[0] + place[1] <= size and place[0] % _ALIGNMENT == 0
-    if not fits:
-        raise StepError(
-            "WEIGHTS_DAMAGED",
-            "{} does not have the value of {} where the graph says. Were both files copied whole?".format(
-                WEIGHTS_FILE, node.name
-            ),
-            {"file": WEIGHTS_FILE, "node": node.name, "place": place, "bytes": size},
-        )
-    return _Place(int(place[0]), shape or (), str(kind.storage))
+    place = [int(number) for number in node.attr[BESIDE].list.i]
+    kind = tensors.data_type(node.attr["value"].tensor.dtype)
+    shape = tensors.decode_shape(node.attr["value"].tensor.tensor_shape)
+    if shape is not None and min(shape, default=0) >= 0 and kind.storage is not None and len(place) == 2:
+        start, length = place
+        expected = tensors.element_count(shape) * np.dtype(kind.storage).itemsize
+        if length == expected and _ALIGNMENT <= start <= size - length and start % _ALIGNMENT == 0:
+            return _Place(start, kind.storage, shape)
+    raise StepError(
+        "WEIGHTS_DAMAGED",
+        "{} does not have the value of {} where the graph says. Were both files copied whole?".format(
+            WEIGHTS_FILE, node.name
+        ),
+        {"file": WEIGHTS_FILE, "node": node.name, "place": place, "bytes": size},
+    )
 
 
-def _array(place: _Place, mapped: memoryview) -> np.ndarray:
+def _array(mapped: memoryview, place: _Place) -> np.ndarray:
     count = tensors.element_count(place.shape)
     return np.frombuffer(mapped, dtype=place.storage, count=count, offset=place.start).reshape(place.shape)
 

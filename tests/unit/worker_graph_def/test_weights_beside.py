@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from modelmill_worker import graph_def, graph_stream, tensors, weights_beside
+from modelmill_worker import graph_def, graph_stream, source_files, tensors, weights_beside
 from modelmill_worker.errors import StepError
+from modelmill_worker.plugin_api import Tree
 
 KINDS = {name: tensors.data_type_named(name) for name in ("float32", "bfloat16", "int64")}
 VALUES = {
@@ -125,7 +126,7 @@ def test_refuses_a_graph_without_its_weights(beside):
     assert caught.value.reason == "WEIGHTS_MISSING"
 
 
-@pytest.mark.parametrize("place", [[0], [0, 2401], [1, 2400], [-64, 2400], [2**40, 2400], [0, 2396]])
+@pytest.mark.parametrize("place", [[64], [64, 2401], [65, 2400], [0, 2400], [-64, 2400], [2**40, 2400], [64, 2396]])
 def test_refuses_places_that_are_not_there(beside, place):
     graph = graph_def.read(beside / "graph.pb")
     graph.node[0].attr[graph_def.BESIDE].list.i[:] = place
@@ -140,6 +141,20 @@ def test_refuses_weights_that_were_cut_off(beside):
     with pytest.raises(StepError) as caught:
         weights_beside.contents(beside, graph_def.read(beside / "graph.pb"))
     assert caught.value.reason == "WEIGHTS_DAMAGED"
+
+
+def test_refuses_another_file_in_their_place(beside):
+    content = (beside / "graph.weights").read_bytes()
+    for other in (b"", content[64:]):
+        (beside / "graph.weights").write_bytes(other)
+        with pytest.raises(StepError) as caught:
+            weights_beside.contents(beside, graph_def.read(beside / "graph.pb"))
+        assert caught.value.reason == "WEIGHTS_DAMAGED"
+
+
+def test_the_weights_are_taken_for_no_model(beside):
+    tree = Tree("", beside, ("graph.pb", "graph.weights"))
+    assert source_files.choose_graph(source_files.survey(tree), None).name == "graph.pb"
 
 
 def test_a_graph_that_is_too_large_without_weights_is_refused_and_leaves_nothing(tmp_path, whole, limited):

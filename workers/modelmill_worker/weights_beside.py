@@ -157,12 +157,37 @@ def become_placeholders(graph: GraphDef) -> List[str]:
     names = []
     for node in graph.node:
         if is_emptied(node):
-            placeholder = graph_def.new_node(node.name, "Placeholder", tuple(node.input))
-            placeholder.attr["dtype"].type = node.attr["dtype"].type
-            placeholder.attr["shape"].shape.ParseFromString(node.attr["value"].tensor.tensor_shape.SerializeToString())
-            node.ParseFromString(placeholder.SerializeToString())
+            node.ParseFromString(_placeholder_for(node).SerializeToString())
             names.append(str(node.name))
     return names
+
+
+def outline(graph: GraphDef) -> GraphDef:
+    """A copy of the graph with placeholders for its large constants, with content and without: what shapes follow from.
+
+    It is made of this process's message classes, TensorFlow's where TensorFlow is imported, and is small.
+    """
+    copy = graph_def.new_graph()
+    copy.versions.ParseFromString(graph.versions.SerializeToString())
+    copy.library.ParseFromString(graph.library.SerializeToString())
+    for node in graph.node:
+        shown = _placeholder_for(node) if node.op == "Const" and _is_large(node) else node
+        copy.node.add().ParseFromString(shown.SerializeToString())
+    return copy
+
+
+def _is_large(constant: NodeDef) -> bool:
+    storage = tensors.data_type(constant.attr["dtype"].type).storage
+    count = tensors.element_count(tensors.decode_shape(constant.attr["value"].tensor.tensor_shape))
+    return storage is not None and count * np.dtype(storage).itemsize >= SMALLEST
+
+
+def _placeholder_for(constant: NodeDef) -> NodeDef:
+    placeholder = graph_def.new_node(constant.name, "Placeholder", tuple(constant.input))
+    placeholder.attr["dtype"].type = constant.attr["dtype"].type
+    shape = constant.attr["value"].tensor.tensor_shape
+    placeholder.attr["shape"].shape.ParseFromString(shape.SerializeToString())
+    return placeholder
 
 
 def refuse(folder: Path, what: str, advice: str) -> None:

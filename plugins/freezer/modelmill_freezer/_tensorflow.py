@@ -86,12 +86,11 @@ def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Ten
 
     A graph may hold operations that only a converter knows, or attributes that only a newer TensorFlow knows; that
     does not spoil it. What this TensorFlow does not know and what has its default is left out here, and stays in the
-    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
-    Constants without content are of their shape here, whatever their value may be.
+    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy,
+    and one without weights.
     """
     tf = _version_1()
-    copy = graph_def.copy(graph)
-    weights_beside.become_placeholders(copy)
+    copy = weights_beside.outline(graph)
     notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:
         try:

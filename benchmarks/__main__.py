@@ -3,8 +3,8 @@
     python -m benchmarks [NAME ...] [--write]
 
 Every row is a ratio measured in one run on the same inputs, the two sides taking turns, so that a noisy machine
-disturbs both alike. `--write` puts the tables into docs/performance.md: one for the farm, one with a row for each
-environment, which downloads each of them anew and takes half an hour.
+disturbs both alike. `--write` puts the tables into docs/performance.md: one for the farm, one for freezing, one with a
+row for each environment, which downloads each of them anew and takes half an hour.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from benchmarks import cached, cold_start, conversion, environments, inspection, transfer
+from benchmarks import cached, cold_start, conversion, environments, freezing, inspection, transfer
 from benchmarks.farm import Farm
 from benchmarks.row import Row, table
 
@@ -24,27 +24,26 @@ BENCHMARKS = {
     "cold-start": cold_start.measure,
     "inspection": inspection.measure,
 }
-#: In a table of their own.
-ENVIRONMENTS = "environments"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "performance.md"
 FARM_TABLE, ENVIRONMENTS_TABLE = "<!-- table: make bench -->", "<!-- table: make bench, environments -->"
+FREEZING_TABLE = "<!-- table: make bench, freezing -->"
+#: Benchmarks in a table of their own.
+TABLES = {"freezing": (FREEZING_TABLE, freezing.measure), "environments": (ENVIRONMENTS_TABLE, environments.measure)}
 END = "<!-- end of table -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, ENVIRONMENTS], help="all where none is given")
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, *TABLES], help="all where none is given")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
-    names = options.names or [*BENCHMARKS, ENVIRONMENTS]
-    rows: dict[str, list[Row]] = {FARM_TABLE: [], ENVIRONMENTS_TABLE: []}
+    names = options.names or [*BENCHMARKS, *TABLES]
+    rows: dict[str, list[Row]] = {FARM_TABLE: [], FREEZING_TABLE: [], ENVIRONMENTS_TABLE: []}
     with tempfile.TemporaryDirectory(prefix="modelmill-bench-") as folder, Farm(Path(folder)) as farm:
         for name in names:
             print(f"... {name}", flush=True)
-            if name == ENVIRONMENTS:
-                rows[ENVIRONMENTS_TABLE] += environments.measure(farm)
-            else:
-                rows[FARM_TABLE] += BENCHMARKS[name](farm)
+            begin, measure = TABLES[name] if name in TABLES else (FARM_TABLE, BENCHMARKS[name])
+            rows[begin] += measure(farm)
     for begin, measured in rows.items():
         if measured:
             text = f"{machine()}\n\n{table(measured)}"

@@ -1,12 +1,13 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
 from dataclasses import dataclass
-from typing import Container, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, tensors, weights_beside
 from modelmill_worker.dataflow import Dataflow, prune
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.graph_stream import Content
 
 from modelmill_freezer._functions import Library
 from modelmill_freezer._kept_variables import kept_variables, note_kept
@@ -34,12 +35,15 @@ _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
 class Frozen:
     """A graph with constants for variables, and how many variables became constants with how many elements.
 
+    contents: of the graph's constants that have none (see weights_beside), by name. They are read when the graph is
+        written, one at a time: a model is never in memory as a whole.
     shadows: for variables that took the value of their moving average, its key.
     without_shadow: the variables that have no moving average and took their own value, where averages were asked for.
     kept: the nodes that are variables still, as asked for.
     """
 
     graph: GraphDef
+    contents: Mapping[str, Content]
     variables: int
     parameters: int
     notes: Tuple[str, ...]
@@ -63,10 +67,10 @@ def freeze_graph(
 ) -> Frozen:
     """The part of the graph that computes the output nodes, with each variable a constant of the same name.
 
-    values: checkpoint keys to arrays; each is read once.
+    values: checkpoint keys to arrays; each is read once, a large one only when the graph is written.
     only, without: names or patterns of the variables that become constants, and of those that do not.
-    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, GRAPH_TOO_LARGE,
-    MOVING_AVERAGES_MISSING or VARIABLE_PATTERN_UNMATCHED.
+    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, MOVING_AVERAGES_MISSING or
+    VARIABLE_PATTERN_UNMATCHED.
     """
     frozen = prune(graph, outputs)
     kept = kept_variables(variables_of(graph), only, without)
@@ -77,14 +81,15 @@ def freeze_graph(
     reader.check(variables)
     notes = _note_updates(frozen)
     handles = {node.name: _variable(node) for node in variables if node.op == "VarHandleOp"}
-    parameters = _replace_by_constants(variables, reader)
+    parameters, contents = _replace_by_constants(variables, reader)
     use_values(frozen, handles, _library_of)
     flow = Dataflow(frozen)
     for node in frozen.node:
         _drop_references(node, flow, kept)
     without_shadow = tuple(name for name in names if name not in shadows) if use_moving_averages else ()
     still = tuple(name for name in variables_of(frozen) if name in kept)
-    return Frozen(frozen, len(variables), parameters, notes + note_kept(still), shadows, without_shadow, still)
+    notes += note_kept(still)
+    return Frozen(frozen, contents, len(variables), parameters, notes, shadows, without_shadow, still)
 
 
 def _variable(node: NodeDef) -> Variable:
@@ -99,17 +104,41 @@ def _library_of(graph: GraphDef) -> Library:
     return library_of(graph)
 
 
-def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> int:
-    parameters = size = 0
+def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> Tuple[int, Dict[str, Content]]:
+    """How many elements the variables have, and the contents of those that are too large to be in the graph."""
+    parameters = 0
+    contents: Dict[str, Content] = {}
     for node in variables:
-        value = reader.read(node)
-        parameters += value.size
-        size += value.nbytes
-        if size > graph_def.LARGEST_GRAPH:
-            raise graph_def.too_large(size)
-        constant = graph_def.new_constant(node.name, value, tensors.data_type(node.attr["dtype"].type))
-        _become(node, constant)
-    return parameters
+        kind = tensors.data_type(node.attr["dtype"].type)
+        shape = _known_shape(node)
+        if shape is None or not _is_large(shape, kind):
+            value = reader.read(node)
+            shape = value.shape
+        parameters += tensors.element_count(shape)
+        if _is_large(shape, kind):
+            contents[node.name] = _content(reader, node, kind)
+            _become(node, weights_beside.emptied(node.name, shape, kind))
+        else:
+            _become(node, graph_def.new_constant(node.name, value, kind))
+    return parameters, contents
+
+
+def _known_shape(node: NodeDef) -> Optional[Tuple[int, ...]]:
+    shape = tensors.decode_shape(node.attr["shape"].shape) if "shape" in node.attr else None
+    return None if shape is None or -1 in shape else shape
+
+
+def _is_large(shape: Tuple[int, ...], kind: tensors.DataType) -> bool:
+    if kind.storage is None:
+        return False
+    return tensors.element_count(shape) * np.dtype(kind.storage).itemsize >= weights_beside.SMALLEST
+
+
+def _content(reader: VariableReader, variable: NodeDef, kind: tensors.DataType) -> Content:
+    """Reads a variable when it is called, whatever has become of its node by then."""
+    node = graph_def.new_node(variable.name, variable.op)
+    node.ParseFromString(variable.SerializeToString())
+    return lambda: tensors.stored(reader.read(node), kind)
 
 
 def _become(node: NodeDef, other: NodeDef) -> None:

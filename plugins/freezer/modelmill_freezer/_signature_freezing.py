@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, signature, tensors
+from modelmill_worker import graph_def, signature, tensors, weights_beside
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
@@ -41,8 +41,8 @@ class Source:
     vocabularies: Vocabularies
 
 
-def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]:
-    """Write the frozen graph into the step's output, under the name `graph_file`; the facts of the step."""
+def freeze_source(step: Step, source: Source) -> Dict[str, Any]:
+    """Write the frozen graph into the step's output; the facts of the step."""
     from modelmill_freezer._tensorflow import infer_outputs, library_of
 
     options = step.options
@@ -65,7 +65,7 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, ends.outputs)
     notes += told
-    graph_def.write(step.output / graph_file, frozen.graph)
+    weights_beside.write(step.output, frozen.graph, frozen.contents)
     signature.write(step.output, replace(ends, outputs=outputs, initializers=initialisers, variables=frozen.kept))
     facts = {
         "inputs": [tensor.name for tensor in ends.inputs],

@@ -1,12 +1,13 @@
 """The freezer's steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
-from modelmill_worker.dataflow import Dataflow, prune
+from modelmill_worker import graph_def, meta_graph_signature, signature, source_files, weights_beside
+from modelmill_worker.dataflow import Dataflow, prune_in_place
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.graph_stream import Content
 from modelmill_worker.options import option
 from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature
@@ -21,8 +22,6 @@ from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer.inference.changes import Change
 from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
-
-GRAPH_FILE = "graph.pb"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def freeze(step: Step) -> Dict[str, Any]:
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
     notes += told
-    _write(step, frozen.graph, replace(endpoints, outputs=outputs))
+    _write(step, frozen.graph, replace(endpoints, outputs=outputs), frozen.contents)
     inferring = replace(inferring, changes=inferring.changes + calls)
     facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
@@ -108,8 +107,8 @@ def select(step: Step) -> Dict[str, Any]:
     named = signature.read(step.inputs["model"].path)
     options = step.options
     if options == FreezeOptions():
-        graph = graph_def.read(step.inputs["model"].path / GRAPH_FILE)
-        _write(step, graph, named)
+        graph = graph_def.read(step.inputs["model"].path / weights_beside.GRAPH_FILE)
+        _write(step, graph, named, weights_beside.contents(step.inputs["model"].path, graph))
         return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
     outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
     # Variables that stayed when the graph was frozen may stay now.
@@ -126,9 +125,9 @@ def _normalise(step: Step, options: FreezeOptions, may_stay: Sequence[str] = ())
     endpoints = inferring.endpoints
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
-    pruned = prune(graph, _output_nodes(endpoints) + list(initializers))
     kept = kept_variables(variables_of(graph), options.only_variables, options.without_variables) | set(may_stay)
-    still = variables_of(pruned)
+    prune_in_place(graph, _output_nodes(endpoints) + list(initializers))
+    still = variables_of(graph)
     if not kept.issuperset(still):
         raise StepError(
             "CHECKPOINT_MISSING",
@@ -139,9 +138,9 @@ def _normalise(step: Step, options: FreezeOptions, may_stay: Sequence[str] = ())
     endpoints = replace(endpoints, variables=tuple(still))
     if options.input_shapes:
         endpoints = replace(endpoints, outputs=tuple(replace(tensor, shape=None) for tensor in endpoints.outputs))
-    notes = list(inferring.notes + note_kept(still)) + tidy(pruned, _input_nodes(endpoints))
-    _write(step, pruned, endpoints)
-    facts = dict(_facts(nodes_before, pruned, inferring, notes), graph=graph_file.name)
+    notes = list(inferring.notes + note_kept(still)) + tidy(graph, _input_nodes(endpoints))
+    _write(step, graph, endpoints, weights_beside.contents(graph_file.path.parent, graph))
+    facts = dict(_facts(nodes_before, graph, inferring, notes), graph=graph_file.name)
     if still:
         facts.update(kept_variables=still)
     return facts
@@ -179,8 +178,8 @@ def _input_nodes(endpoints: Signature) -> List[str]:
     return [graph_def.node_name(tensor.tensor) for tensor in endpoints.inputs]
 
 
-def _write(step: Step, graph: GraphDef, endpoints: Signature) -> None:
-    graph_def.write(step.output / GRAPH_FILE, graph)
+def _write(step: Step, graph: GraphDef, endpoints: Signature, contents: Mapping[str, Content]) -> None:
+    weights_beside.write(step.output, graph, contents)
     signature.write(step.output, endpoints)
 
 

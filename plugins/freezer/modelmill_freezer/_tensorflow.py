@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, op_versions, tensors
+from modelmill_worker import graph_def, op_versions, tensors, weights_beside
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Tensor
@@ -86,10 +86,11 @@ def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Ten
 
     A graph may hold operations that only a converter knows, or attributes that only a newer TensorFlow knows; that
     does not spoil it. What this TensorFlow does not know and what has its default is left out here, and stays in the
-    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
+    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy,
+    and one without weights.
     """
     tf = _version_1()
-    copy = graph_def.copy(graph)
+    copy = weights_beside.outline(graph)
     notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:
         try:

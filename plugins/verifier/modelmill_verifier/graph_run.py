@@ -5,7 +5,7 @@ show in the comparison, and would not if the reference had gone through it.
 """
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Mapping, Optional, Set
 
 from modelmill_worker import (
     Step,
@@ -15,6 +15,7 @@ from modelmill_worker import (
     op_versions,
     source_files,
     unfrozen_variables,
+    weights_beside,
 )
 from modelmill_worker import signature as signatures
 from modelmill_worker.reference_run import PLAIN_RUN
@@ -59,13 +60,15 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
             return RunResult(skipped=_UNFROZEN.format(unfrozen_variables.names_in(described)))
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
-        return _compute(graph, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
+        contents = weights_beside.contents(graph_file.parent, graph)
+        return _compute(graph, contents, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
 
     return run_on_inputs(step, signature, run)
 
 
 def _compute(
     graph: Any,
+    contents: Mapping[str, weights_beside.Content],
     signature: Signature,
     inputs: Arrays,
     checkpoint: Optional[str],
@@ -77,13 +80,16 @@ def _compute(
     feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
     mode.prepare(graph)
     mode.check(graph, list(fetches.values()), list(feeds))
-    initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
+    initializers: Dict[str, Dict[str, Any]] = dict(tables.fillers(graph, signature.initializers, folder, checkpoint))
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
     restoration = plan_restoration(graph, needed, checkpoint, mode.averages)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)
     note = op_versions.dropped_note(op_versions.drop_default_attributes(pruned, version), version)
+    weights = {name + ":0": contents[name]() for name in weights_beside.become_placeholders(pruned)}
+    mode.feed_weights(weights)
+    initializers = {name: {**prefixes, **weights} for name, prefixes in initializers.items()}
     outputs = _run_in_session(pruned, restoration, initializers, feeds, fetches, mode)
     return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=([note] if note else []) + mode.notes())
 
@@ -129,7 +135,7 @@ def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
 def _run_in_session(
     graph: Any,
     restoration: Restoration,
-    initializers: Dict[str, Dict[str, str]],
+    initializers: Dict[str, Dict[str, Any]],
     feeds: Arrays,
     fetches: Dict[str, str],
     mode: InferenceMode,

@@ -87,7 +87,7 @@ def test_the_frozen_graph_answers_as_when_the_net_was_trained(
 ) -> None:
     golden = dict(np.load(corpus / net / "golden.npz"))
     model = Model(f"{net}/{source}", f"{net}/graph.pb" if source == "model.ckpt" else "")
-    probe = farm.inspect(farm.upload(source_of(model, corpus)))
+    probe = farm.inspect_model(farm.upload(source_of(model, corpus)))
     (name,) = (tensor["name"] for tensor in json_format.MessageToDict(probe)["inputs"])
     np.savez(tmp_path / "golden-input.npz", **{name: golden["input"]})
     spec = specification(model)

@@ -198,7 +198,7 @@ def _labels(flow: Dataflow, sources: List[str], aside: Set[str]) -> Set[str]:
 def _users_by_output(flow: Dataflow, name: str) -> Dict[str, List[str]]:
     """The nodes that take each output of a node, by the output's tensor name."""
     found: Dict[str, List[str]] = {}
-    for user in flow.consumers[name]:
+    for user in dict.fromkeys(flow.consumers[name]):
         for reference in graph_def.data_inputs(flow.nodes[user]):
             if graph_def.node_name(reference) == name:
                 found.setdefault(graph_def.tensor_name(reference), []).append(user)
@@ -218,7 +218,7 @@ def _measurements(flow: Dataflow, live: Set[str], labelled: Set[str]) -> Set[str
         if name not in dropped and not _measures(flow, name, differentiated):
             continue
         dropped.add(name)
-        waiting.extend(feeder for feeder in flow.feeders[name] if feeder not in dropped)
+        waiting.extend(feeder for feeder in dict.fromkeys(flow.feeders[name]) if feeder not in dropped)
     return dropped
 
 

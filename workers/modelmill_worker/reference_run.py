@@ -8,6 +8,7 @@ lets any tensor be fed, so that the source itself need not be changed:
                    {"tensor": "dropout/mul:0", "source": "hidden/Relu:0"},
                    {"tensor": "bn/FusedBatchNorm:0", "source": "conv/Conv2D:0", "mean": "bn/moving_mean/read:0",
                     "variance": "bn/moving_variance/read:0"}],
+     "averages": {"hidden/weights": "hidden/weights/ExponentialMovingAverage"},
      "batch": 32,
      "unlike": ""}
 """
@@ -39,6 +40,7 @@ class ReferenceRun:
 
     inputs: for inputs of the frozen graph, the tensor of the source that is to be fed instead.
     stand_ins: in the order of the data flow; each may depend on those before it.
+    averages: for variables that take another value of the checkpoint than their own, its key; by the nodes' names.
     batch: the only batch size that the source takes; 0 where any will do.
     unlike: why the source cannot be run to compare with, as a sentence; empty where it can.
     """
@@ -47,6 +49,7 @@ class ReferenceRun:
     stand_ins: Tuple[StandIn, ...] = ()
     batch: int = 0
     unlike: str = ""
+    averages: Dict[str, str] = field(default_factory=dict)
 
     def is_plain(self) -> bool:
         """Whether the source is run with its inputs and nothing else."""
@@ -62,6 +65,8 @@ def to_json(run: ReferenceRun) -> Dict[str, Any]:
     data["stand_ins"] = [
         {key: value for key, value in item.items() if value not in (None, "")} for item in data["stand_ins"]
     ]
+    if not run.averages:
+        del data["averages"]
     return data
 
 
@@ -70,4 +75,6 @@ def from_json(data: Optional[Dict[str, Any]]) -> ReferenceRun:
     if not data:
         return PLAIN_RUN
     stand_ins = tuple(StandIn(**item) for item in data["stand_ins"])
-    return ReferenceRun(dict(data["inputs"]), stand_ins, int(data["batch"]), data["unlike"])
+    return ReferenceRun(
+        dict(data["inputs"]), stand_ins, int(data["batch"]), data["unlike"], dict(data.get("averages", {}))
+    )

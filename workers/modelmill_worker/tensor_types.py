@@ -62,12 +62,16 @@ _PASSING_ON = frozenset(
 _WITH_CONSTANT = frozenset(["Add", "AddV2", "Sub", "Mul", "RealDiv", "Div", "Maximum", "Minimum"])
 
 
+#: A few bytes can claim any number.
+_MOST_OUTPUTS = 64
+
+
 def output_count(node: NodeDef) -> int:
-    """How many outputs a node has, 1 where it does not tell."""
+    """How many outputs a node has, 1 where it does not tell; at most 64, whatever a damaged one claims."""
     if node.op in ("Split", "SplitV"):
-        return int(node.attr["num_split"].i)
+        return max(0, min(int(node.attr["num_split"].i), _MOST_OUTPUTS))
     if node.op == "Unpack":
-        return int(node.attr["num"].i)
+        return max(0, min(int(node.attr["num"].i), _MOST_OUTPUTS))
     if "Tout" in node.attr and node.attr["Tout"].WhichOneof("value") == "list":
         return len(node.attr["Tout"].list.type)
     if "_output_types" in node.attr:

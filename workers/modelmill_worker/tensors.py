@@ -109,6 +109,11 @@ def data_type_named(name: str) -> DataType:
     return _BY_NAME[name]
 
 
+def storage_of(name: str) -> Optional[str]:
+    """The NumPy type in which a tensor of this data type lies; None for strings, handles and unknown names."""
+    return _BY_NAME[name].storage if name in _BY_NAME else None
+
+
 def decode(proto: Message) -> np.ndarray:
     """The value of a TensorProto. bfloat16 comes as float32.
 

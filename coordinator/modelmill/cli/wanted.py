@@ -43,6 +43,7 @@ class Wanted:
     output_nodes: tuple[str, ...]
     inputs: tuple[str, ...]
     settings: tuple[Setting, ...]
+    use_moving_averages: bool
     input_shapes: tuple[InputShape, ...]
     dataset: Path | None
     seed: int
@@ -86,6 +87,8 @@ class Wanted:
             options.setdefault("freezer", {})["inputs"] = list(self.inputs)
         if self.settings:
             options.setdefault("freezer", {})["settings"] = {item.name: item.value for item in self.settings}
+        if self.use_moving_averages:
+            options.setdefault("freezer", {})["use_moving_averages"] = True
         return options
 
     def _verification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.VerificationRequest:
@@ -144,6 +147,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         multiple=True,
         help="A placeholder that gets a fixed value: is_training=false, keep_prob=1.",
     ),
+    click.option("--use-moving-averages", is_flag=True, help="Give variables the values of their moving averages."),
     click.option(
         "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
     ),

@@ -19,6 +19,7 @@ from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph
 from modelmill_freezer._functions import Library
 from modelmill_freezer._inlining import Inlined, inline_calls, inline_in_functions, merged, side_effects
+from modelmill_freezer._shadow_variables import refuse_shadows
 from modelmill_freezer._tables import Vocabularies, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer._variable_handles import refuse_reads_after_updates
@@ -45,6 +46,7 @@ def freeze_source(step: Step, source: Source) -> Dict[str, Any]:
     from modelmill_freezer._tensorflow import infer_outputs, library_of
 
     options = step.options
+    refuse_shadows(options.use_moving_averages)
     nodes_before = len(source.graph.node) + sum(len(it.node_def) for it in source.graph.library.function)
     inlined, ends = _without_calls(source, source.ends, library_of(source.graph), options.inline_functions)
     changes = inlined.changes(Dataflow(source.graph).ancestors(_nodes(source.ends.outputs)))
@@ -56,14 +58,16 @@ def freeze_source(step: Step, source: Source) -> Dict[str, Any]:
     initialisers = keep_tables(inlined.graph, _nodes(ends.outputs), source.vocabularies, source.values)
     ends = _shaped(inlined.graph, ends, options.input_shapes)
     kept = _nodes(ends.outputs) + _nodes(ends.inputs) + list(initialisers)
-    frozen = freeze_graph(inlined.graph, source.values, kept)
+    frozen = freeze_graph(
+        inlined.graph, source.values, kept, only=options.only_variables, without=options.without_variables
+    )
     notes = list(frozen.notes) + tidy(frozen.graph, _nodes(ends.inputs))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, ends.outputs)
     notes += told
     weights_beside.write(step.output, frozen.graph, frozen.contents)
-    signature.write(step.output, replace(ends, outputs=outputs, initializers=initialisers))
-    return {
+    signature.write(step.output, replace(ends, outputs=outputs, initializers=initialisers, variables=frozen.kept))
+    facts = {
         "inputs": [tensor.name for tensor in ends.inputs],
         "outputs": [tensor.name for tensor in outputs],
         "nodes_before": nodes_before,
@@ -75,6 +79,9 @@ def freeze_source(step: Step, source: Source) -> Dict[str, Any]:
         "changes": [change.fact() for change in merged(changes)],
         "notes": notes,
     }
+    if frozen.kept:
+        facts["kept_variables"] = list(frozen.kept)
+    return facts
 
 
 def wanted_ends(ends: Signature, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:

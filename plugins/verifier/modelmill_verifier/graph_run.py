@@ -7,7 +7,16 @@ show in the comparison, and would not if the reference had gone through it.
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set
 
-from modelmill_worker import Step, StepError, graph_def, installed_tensorflow, op_versions, source_files, weights_beside
+from modelmill_worker import (
+    Step,
+    StepError,
+    graph_def,
+    installed_tensorflow,
+    op_versions,
+    source_files,
+    unfrozen_variables,
+    weights_beside,
+)
 from modelmill_worker import signature as signatures
 from modelmill_worker.reference_run import PLAIN_RUN
 from modelmill_worker.signature import Signature
@@ -16,6 +25,9 @@ from modelmill_verifier import sessions, tables
 from modelmill_verifier.inference_mode import InferenceMode
 from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
+
+#: Why a frozen graph cannot be run by itself.
+_UNFROZEN = "The graph was not frozen whole, as asked for: {} stayed variables, without values to run it with."
 
 
 def run_checkpoint(step: Step) -> Dict[str, Any]:
@@ -44,6 +56,8 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
         mode = InferenceMode(described.reference if signature is None else PLAIN_RUN)
         if mode.unlike:
             return RunResult(skipped=mode.unlike)
+        if described.variables and checkpoint is None:
+            return RunResult(skipped=_UNFROZEN.format(unfrozen_variables.names_in(described)))
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
         contents = weights_beside.contents(graph_file.parent, graph)
@@ -68,7 +82,7 @@ def _compute(
     mode.check(graph, list(fetches.values()), list(feeds))
     initializers: Dict[str, Dict[str, Any]] = dict(tables.fillers(graph, signature.initializers, folder, checkpoint))
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
-    restoration = plan_restoration(graph, needed, checkpoint)
+    restoration = plan_restoration(graph, needed, checkpoint, mode.averages)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)

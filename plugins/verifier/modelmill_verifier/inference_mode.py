@@ -32,6 +32,11 @@ class InferenceMode:
         """Why the graph cannot be run to compare with; empty where it can."""
         return self._reference.unlike
 
+    @property
+    def averages(self) -> Dict[str, str]:
+        """Keys of the checkpoint for variables that take their moving averages."""
+        return self._reference.averages
+
     def tensor_of(self, tensor: Tensor) -> str:
         """What to feed for an input."""
         return self._reference.inputs.get(tensor.name, graph_def.tensor_name(tensor.tensor))

@@ -7,7 +7,7 @@ checkpoint has under another name or cut in slices, the graph's own restoring is
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 from modelmill_worker import StepError, graph_def, installed_tensorflow
@@ -40,9 +40,12 @@ class Restoration:
             yield operation, dict.fromkeys(tensors, self.prefix)
 
 
-def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) -> Restoration:
+def plan_restoration(
+    graph: Any, needed: Set[str], checkpoint: Optional[str], averages: Mapping[str, str]
+) -> Restoration:
     """How the needed variables of a graph get their values.
 
+    averages: for variables that take another value than their own, its key in the checkpoint.
     Raises StepError VARIABLES_WITHOUT_CHECKPOINT where there are variables and no checkpoint,
     VARIABLE_NOT_IN_CHECKPOINT where there is no value for one.
     """
@@ -63,7 +66,7 @@ def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) ->
     values: Dict[str, Tuple[str, np.ndarray]] = {}
     own: Dict[str, Tuple[str, ...]] = {}
     for number, variable in enumerate(variables):
-        key = _key_in(reader, variable)
+        key = averages.get(variable.name) or _key_in(reader, variable)
         if key is None:
             operation, tensors = savers.assignment_of(variable.name)
             own[operation] = tensors

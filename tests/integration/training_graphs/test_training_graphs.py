@@ -132,3 +132,16 @@ def test_any_tensor_can_be_cut_at(environments, trained, tmp_path):
     assert facts["inputs"] == ["Mul"]
     np.testing.assert_allclose(answers["frozen"], expected(folder)["probabilities"], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(answers["source"], expected(folder)["probabilities"], rtol=0, atol=TOLERANCE)
+
+
+def test_moving_averages_of_the_variables_answer_where_they_are_asked_for(environments, trained, tmp_path):
+    folder = trained("tf-1.12", "slim_queue")
+    facts, answers = freeze(environments, "tf-1.12", folder, tmp_path / "out", use_moving_averages=True)
+    wanted = expected(folder)
+    assert "conv1/weights" in facts["moving_averages"]
+    assert not set(facts["moving_averages"]) & set(facts["without_moving_average"])
+    assert not np.allclose(wanted["averaged"], wanted["probabilities"], rtol=0, atol=100 * TOLERANCE)
+    for who in ("frozen", "source"):
+        np.testing.assert_allclose(answers[who], wanted["averaged"], rtol=0, atol=TOLERANCE, err_msg=who)
+    accuracy = (answers["frozen"].argmax(1) == wanted["labels"]).mean()
+    assert accuracy == (wanted["averaged"].argmax(1) == wanted["labels"]).mean()

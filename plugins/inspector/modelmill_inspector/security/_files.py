@@ -7,7 +7,7 @@ import zipfile
 from typing import Any, Callable, Dict, Iterable, Iterator, Tuple
 
 from google.protobuf import json_format
-from modelmill_worker import graph_def, protobuf_wire, saved_model, source_files
+from modelmill_worker import graph_def, graph_outline, protobuf_wire, saved_model, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_outputs import find_outputs
@@ -101,7 +101,7 @@ class _FileScan:
             self.findings.add(Finding("low", "NOT_SEARCHED", text, "", "", file.name))
 
     def _graph(self, file: SourceFile) -> None:
-        graph = graph_def.read(file.path)
+        graph = graph_outline.read(file.path)
         self._graphs.graph(graph, file.name, starts_of_outputs(self._outputs_of(graph)))
 
     def _outputs_of(self, graph: Any) -> Iterable[str]:
@@ -116,11 +116,11 @@ class _FileScan:
             return ()
 
     def _meta_graph(self, file: SourceFile) -> None:
-        meta_graph = graph_def.parse_meta_graph(file.path.read_bytes(), file.name)
+        meta_graph = graph_outline.read_meta_graph(file.path)
         self._graphs.meta_graph(meta_graph, file.name, self._outputs_of(meta_graph.graph_def))
 
     def _saved_model(self, file: SourceFile) -> None:
-        meta_graphs = saved_model.meta_graphs(file.path)
+        meta_graphs = saved_model.meta_graphs(file.path, outline=True)
         for meta_graph in meta_graphs:
             tags = ", ".join(meta_graph.meta_info_def.tags) or "no tags"
             where = file.name if len(meta_graphs) == 1 else inside(file.name, "graph of {}".format(tags))

@@ -162,7 +162,7 @@ def become_placeholders(graph: GraphDef) -> List[str]:
     return names
 
 
-def outline(graph: GraphDef) -> GraphDef:
+def without_weights(graph: GraphDef) -> GraphDef:
     """A copy of the graph with placeholders for its large constants, with content and without: what shapes follow from.
 
     It is made of this process's message classes, TensorFlow's where TensorFlow is imported, and is small.

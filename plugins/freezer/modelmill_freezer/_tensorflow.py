@@ -90,7 +90,7 @@ def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Ten
     and one without weights.
     """
     tf = _version_1()
-    copy = weights_beside.outline(graph)
+    copy = weights_beside.without_weights(graph)
     notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:
         try:

@@ -12,7 +12,7 @@ from modelmill_worker.graph_outputs import find_inputs, find_outputs, output_ten
 from modelmill_worker.shapes import Shapes, infer
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_inspector import _tensorflow_versions
+from modelmill_inspector import _tensorflow_versions, support
 from modelmill_inspector.graphs.costs import describe_costs
 from modelmill_inspector.graphs.reach import needed_names, needed_nodes
 from modelmill_inspector.graphs.structure import describe_quantisation, describe_structure
@@ -58,6 +58,7 @@ def describe_graph(
     tensorflow: the fact of that name, where another reader than of GraphDefs decides.
     input_shapes: to count costs with, by input.
 
+    `support` predicts which converters take the graph (see modelmill_inspector.support).
     `operations` counts the whole graph with its functions, `training_only` those nodes of the graph that its outputs do
     not depend on; everything else is about what they depend on, functions included. `candidate_inputs` and
     `candidate_outputs` (at most 20 each) have the reason why a tensor is taken for one.
@@ -79,6 +80,7 @@ def describe_graph(
         "quantisation": describe_quantisation(graph, needed),
         "costs": describe_costs(graph, endpoints.inputs, needed, input_shapes or {}),
     }
+    facts["support"] = support.describe(graph, needed, endpoints, facts["tensorflow"], input_shapes or {})
     facts.update(describe_weights(nodes))
     facts.update(describe_structure(graph, nodes))
     facts.update(describe_unknown_dimensions(graph, needed, shapes))

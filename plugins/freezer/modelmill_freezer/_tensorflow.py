@@ -13,6 +13,7 @@ from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Tensor
 
 from modelmill_freezer._functions import Library
+from modelmill_freezer._old_checkpoints import is_refused, restore
 
 
 def _version_1() -> Any:
@@ -41,9 +42,18 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
         if key not in self._shapes:
             raise KeyError(key)
         try:
-            return np.asarray(self._reader.get_tensor(key))
+            return np.asarray(self._get(key))
         except Exception as error:
             raise self._unreadable(error) from error
+
+    def _get(self, key: str) -> Any:
+        try:
+            return self._reader.get_tensor(key)
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            dtype = self._reader.get_variable_to_dtype_map()[key]
+            return restore(self._prefix, key, dtype.as_datatype_enum)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)

@@ -4,6 +4,7 @@ A source is run as it is, unfrozen, with code that shares nothing with the freez
 show in the comparison, and would not if the reference had gone through it.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Set
 
@@ -21,7 +22,7 @@ from modelmill_worker import signature as signatures
 from modelmill_worker.reference_run import PLAIN_RUN
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier import sessions, tables
+from modelmill_verifier import datasets, sessions, tables
 from modelmill_verifier.inference_mode import InferenceMode
 from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
@@ -44,9 +45,21 @@ def run_graph(step: Step) -> Dict[str, Any]:
 
 
 def run_frozen_graph(step: Step) -> Dict[str, Any]:
-    """Run a frozen graph."""
+    """Run a frozen graph for the outputs that are compared: of a source, others may have been chosen than it names."""
     model = step.inputs["model"].path
-    return _run(step, signatures.read(model), model / "graph.pb", None)
+    signature = _asked_for(signatures.read(model), datasets.read(step.inputs["inputs"].path).signature)
+    return _run(step, signature, model / "graph.pb", None)
+
+
+def _asked_for(own: Signature, wanted: Signature) -> Signature:
+    """A frozen graph's signature with the inputs and outputs, in their order, that the inputs were made for."""
+    fed = {tensor.name: tensor for tensor in own.inputs}
+    known = {tensor.name: tensor for tensor in own.outputs}
+    return replace(
+        own,
+        inputs=tuple(fed.get(tensor.name, tensor) for tensor in wanted.inputs),
+        outputs=tuple(known.get(tensor.name, tensor) for tensor in wanted.outputs),
+    )
 
 
 def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoint: Optional[str]) -> Dict[str, Any]:

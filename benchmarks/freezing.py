@@ -20,7 +20,7 @@ WAYS = {
     "freeze_graph": "`freeze_graph`",
     "session": "a session and `convert_variables_to_constants`",
 }
-ROUNDS, ROUNDS_OF_LARGE = 5, 2
+ROUNDS, ROUNDS_OF_LARGE = 3, 1
 #: What the process of a step may take over its start, in bytes, beside twice the weights.
 MARGIN = 300e6
 

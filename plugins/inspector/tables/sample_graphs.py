@@ -136,7 +136,9 @@ def _input(text: str, types: Dict[str, str]) -> Input:
     return Input(dtype, tuple(int(size) for size in shape.split(",")) if shape else (), constant, None)
 
 
-def build(sample: Sample, registry: Any, v1: Any) -> Tuple[Any, List[Tuple[str, str, Tuple[int, ...]]]]:
+def build(  # noqa: PLR0912 - one branch for each kind of attribute that an input decides
+    sample: Sample, registry: Any, v1: Any
+) -> Tuple[Any, List[Tuple[str, str, Tuple[int, ...]]]]:
     """The graph, and name, type and shape of each placeholder; the operation's node is "operation".
 
     registry: a function from an operation's name to its OpDef, or to None.
@@ -191,8 +193,11 @@ def _feeding(name: str, part: Input, v1: Any, tf: Any) -> Any:
             node.attr["shape"].shape.dim.add().size = size
     else:
         node = v1.NodeDef(name=name, op="Const")
-        node.attr["value"].tensor.CopyFrom(tf.compat.v1.make_tensor_proto(*_constant(part), shape=part.shape)
-            if hasattr(tf.compat, "v1") else tf.contrib.util.make_tensor_proto(*_constant(part), shape=part.shape))
+        node.attr["value"].tensor.CopyFrom(
+            tf.compat.v1.make_tensor_proto(*_constant(part), shape=part.shape)
+            if hasattr(tf.compat, "v1")
+            else tf.contrib.util.make_tensor_proto(*_constant(part), shape=part.shape)
+        )
     node.attr["dtype"].type = dtype.as_datatype_enum
     return node
 

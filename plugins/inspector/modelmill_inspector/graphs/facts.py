@@ -18,6 +18,7 @@ from modelmill_inspector.graphs.reach import needed_names, needed_nodes
 from modelmill_inspector.graphs.structure import describe_quantisation, describe_structure
 from modelmill_inspector.graphs.unknown_dimensions import describe_unknown_dimensions
 from modelmill_inspector.graphs.weights import describe_weights
+from modelmill_inspector.support import describe as describe_support
 
 #: How many inputs or outputs are proposed.
 _PROPOSED = 20
@@ -56,7 +57,7 @@ def describe_graph(
 
     writer: the TensorFlow version that wrote the graph, where that is known.
     tensorflow: the fact of that name, where another reader than of GraphDefs decides.
-    input_shapes: to count costs with, by input.
+    input_shapes: to count costs with and to predict conversions for, by input.
 
     `operations` counts the whole graph with its functions, `training_only` those nodes of the graph that its outputs do
     not depend on; everything else is about what they depend on, functions included. `candidate_inputs` and
@@ -82,6 +83,7 @@ def describe_graph(
     facts.update(describe_weights(nodes))
     facts.update(describe_structure(graph, nodes))
     facts.update(describe_unknown_dimensions(graph, needed, shapes))
+    facts["support"] = describe_support(graph, needed, endpoints, facts["tensorflow"], input_shapes or {})
     return facts
 
 

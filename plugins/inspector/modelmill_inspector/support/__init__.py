@@ -49,7 +49,9 @@ def describe(
     """
     met = uses(graph, needed)
     inputs = tuple(replace(tensor, shape=input_shapes.get(tensor.name, tensor.shape)) for tensor in endpoints.inputs)
-    source = Source(met, replace(endpoints, inputs=inputs), dict(tensorflow.get("unreadable", {})), _has_functions(graph, needed))
+    source = Source(
+        met, replace(endpoints, inputs=inputs), dict(tensorflow.get("unreadable", {})), _has_functions(graph, needed)
+    )
     verdicts: List[Verdict] = [*tflite.judge(source), *tfjs.judge(source), *edgetpu.judge(source)]
     return {"targets": targets_of(source, verdicts), **nodes_of(met, verdicts)}
 

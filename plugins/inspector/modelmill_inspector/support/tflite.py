@@ -22,14 +22,14 @@ def judge(source: Source) -> List[Verdict]:
 
 def _verdict(source: Source, told: Dict[str, Any], letters: Tuple[str, ...]) -> Verdict:
     version = ".".join(told["version"].split(".")[:2])
-    needs, why = _by_operations(source, told, letters)
+    needs, why = _by_operations(source, letters)
     against = _by_the_rest(source, told, version)
     if against:
         needs, why = "", against
     return Verdict("tflite", version, told["converter"], needs, letters, why)
 
 
-def _by_operations(source: Source, told: Dict[str, Any], letters: Sequence[str]) -> Tuple[str, str]:
+def _by_operations(source: Source, letters: Sequence[str]) -> Tuple[str, str]:
     """What the operations need, and a sentence."""
     nothing = counted(source.uses, letters, MISSING + UNKNOWN)
     if nothing:

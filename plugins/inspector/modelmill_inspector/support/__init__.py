@@ -1,8 +1,8 @@
 """What the converters of each version would make of a graph, told from tables before anything runs.
 
 `tables` reads the tables, `uses` says which operations a converter meets, `letters` finds what a table says of one of
-them, and `tflite`, `tfjs` and `edgetpu` come to a verdict for each version. It is a prediction: a table knows operations
-one by one, and converters fold, fuse and split them. docs/support.md says how often it is right.
+them, and `tflite`, `tfjs` and `edgetpu` come to a verdict for each version. It is a prediction: a table knows
+operations one by one, and converters fold, fuse and split them. docs/support.md says how often it is right.
 """
 
 from dataclasses import replace

@@ -40,7 +40,9 @@ END = "<!-- end of table -->"
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS, ENVIRONMENTS, SUPPORT], help="all races where none is given")
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *BENCHMARKS, ENVIRONMENTS, SUPPORT], help="all races where none is given"
+    )
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     names = options.names or [*BENCHMARKS, ENVIRONMENTS]

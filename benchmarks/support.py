@@ -33,13 +33,13 @@ class Model:
 
 _MTCNN = [f"mtcnn/{version}/{net}/frozen.pb" for version in ("tf1.9.0", "tf1.15.5") for net in ("pnet", "rnet", "onet")]
 MODELS = (
-    *map(Model, _MTCNN),
-    *(Model(path, {"input": [1, 24, 24, 3]}) for path in _MTCNN if "pnet" in path),
     Model("posenet/frozen.pb"),
     *(Model(f"kws-tf1-frozen/{name}.pb") for name in ("DS_CNN_S", "CRNN_S", "Basic_LSTM_S")),
     Model("basic-pitch/nmp"),
     Model("kws-dscnn/kws_ref_model"),
     Model("mtcnn/keras2/pnet_saved_model"),
+    *map(Model, _MTCNN),
+    *(Model(path, {"pnet/input": [1, 24, 24, 3]}) for path in _MTCNN if "pnet" in path),
 )
 
 
@@ -66,14 +66,12 @@ def corpus() -> Path:
 
 def measure(farm: Farm) -> list[Comparison]:
     """Every model, by every version."""
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         found = pool.map(lambda model: compare(farm.client, model, corpus(), VERSIONS, farm.folder), MODELS)
         return [comparison for comparisons in found for comparison in comparisons]
 
 
-def compare(
-    client: Client, model: Model, models: Path, versions: tuple[str, ...], folder: Path
-) -> list[Comparison]:
+def compare(client: Client, model: Model, models: Path, versions: tuple[str, ...], folder: Path) -> list[Comparison]:
     """One model, inspected once and converted by each version."""
     options = {"input_shapes": model.input_shapes} if model.input_shapes else {}
     targets = client.inspect(models / model.path, options)["support"]["targets"]

@@ -9,11 +9,16 @@ from modelmill_inspector.support.letters import Lookup
 from modelmill_inspector.support.tables import BUILTIN, CUSTOM, MISSING, SELECT, UNKNOWN
 from modelmill_inspector.support.verdicts import Source, Verdict, counted, named
 
+#: Operations that only pass on what they get: converters remove them, save where there is nothing else, as in the
+#: graphs of one operation that the table is made with.
+PASSING_ON = frozenset(["Identity", "StopGradient", "PlaceholderWithDefault"])
+
 
 def judge(source: Source) -> List[Verdict]:
     """A verdict for each TensorFlow, oldest first."""
     lookup = Lookup(tables.tflite())
-    found = [BUILTIN * len(tables.tflite().versions) if use.folded else lookup.letters(use) for use in source.uses]
+    gone = BUILTIN * len(tables.tflite().versions)
+    found = [gone if use.folded or use.node.op in PASSING_ON else lookup.letters(use) for use in source.uses]
     return [
         _verdict(source, told, tuple(letters[index] for letters in found))
         for index, told in enumerate(tables.tflite().versions)

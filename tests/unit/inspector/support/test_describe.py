@@ -60,7 +60,9 @@ def test_each_version_stands_in_one_entry():
 
 def test_what_is_computed_from_constants_is_not_counted():
     graph = graph_of(("svd", "Svd", ["weights"]), ("sum", "Add", ["image", "svd"]))
-    graph.node.add(name="weights", op="Const").attr["dtype"].type = FLOAT
+    weights = graph.node.add(name="weights", op="Const")
+    weights.attr["dtype"].type = FLOAT
+    weights.attr["value"].tensor.dtype = FLOAT
     assert verdict(support_of(graph), "tflite", "2.15")["needs"] == "builtin"
 
 

@@ -56,7 +56,7 @@ def describe_graph(
 
     writer: the TensorFlow version that wrote the graph, where that is known.
     tensorflow: the fact of that name, where another reader than of GraphDefs decides.
-    input_shapes: to count costs with, by input.
+    input_shapes: to count costs with and to predict conversions for, by input.
 
     `support` predicts which converters take the graph (see modelmill_inspector.support).
     `operations` counts the whole graph with its functions, `training_only` those nodes of the graph that its outputs do

@@ -81,7 +81,7 @@ def test_functions_are_looked_into():
 
 
 def test_the_facts_are_bounded_and_plain():
-    names = ["image"] + ["erf_{}".format(number) for number in range(250)]
+    names = ["image"] + [f"erf_{number}" for number in range(250)]
     support = support_of(graph_of(*((name, "Erf", [before]) for before, name in zip(names, names[1:]))))
     assert len(support["nodes"]) == 100
     assert support["nodes_count"] == 250

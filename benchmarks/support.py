@@ -121,7 +121,7 @@ def table(comparisons: list[Comparison]) -> str:
     if wrong:
         lines += ["", "Where they do not agree:", ""]
     for comparison in wrong:
-        told = " ".join((comparison.reason or comparison.why).split())[:240]
+        told = comparison.reason.partition(":")[0] or comparison.why
         lines.append(f"- {comparison.model}, {comparison.version}: {_cell(comparison)}. {told}")
     return "\n".join(lines)
 

@@ -71,7 +71,10 @@ def test_what_is_computed_from_constants_is_not_counted():
 def test_functions_are_looked_into_and_calls_are_inlined(call):
     graph = graph_of(("call", call, ["image"]))
     if call != "f":
+        del graph.node[1].attr["T"]
         graph.node[1].attr["f"].func.name = "f"
+        for name in ("Tin", "Tout"):
+            graph.node[1].attr[name].list.type.append(FLOAT)
     function = graph.library.function.add()
     function.signature.name = "f"
     function.signature.input_arg.add(name="x", type=FLOAT)

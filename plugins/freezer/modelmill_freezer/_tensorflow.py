@@ -10,10 +10,10 @@ import numpy as np
 from modelmill_worker import graph_def, op_versions, tensors, weights_beside
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.old_checkpoints import is_refused, restore
 from modelmill_worker.signature import Tensor
 
 from modelmill_freezer._functions import Library
-from modelmill_freezer._old_checkpoints import is_refused, restore
 
 
 def _version_1() -> Any:

@@ -9,9 +9,9 @@ from modelmill_worker import graph_def, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.partitioned_variables import Partitions
 
 from modelmill_freezer._nearest_names import nearest_names
-from modelmill_freezer._partitions import Partitions
 
 #: How many missing variables an error names.
 _NAMED = 5

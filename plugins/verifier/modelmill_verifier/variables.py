@@ -2,16 +2,19 @@
 
 A variable whose name is in the checkpoint is assigned from there, through a placeholder and an Assign added to the
 GraphDef: that works in every TensorFlow and needs nothing of its Python API. For a variable that the
-checkpoint has under another name or cut in slices, the graph's own restoring is used: its Saver knows.
+checkpoint has under another name or cut in slices, the graph's own restoring is used: its Saver knows. A part of a
+partitioned variable in a graph without Savers is cut out of the whole.
 """
 
 import functools
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
-from modelmill_worker import StepError, graph_def, installed_tensorflow
+from modelmill_worker import StepError, graph_def, installed_tensorflow, old_checkpoints
+from modelmill_worker.partitioned_variables import Partitions
 
 _REFERENCES = ("Variable", "VariableV2")
 _RESOURCE = "VarHandleOp"
@@ -63,18 +66,24 @@ def plan_restoration(
         )
     reader = _open(checkpoint)
     savers = SaverOfGraph(graph)
+    partitions = Partitions(graph)
     added: List[Any] = []
     values: Dict[str, Tuple[str, Callable[[], np.ndarray]]] = {}
     own: Dict[str, Tuple[str, ...]] = {}
     for number, variable in enumerate(variables):
         key = averages.get(variable.name) or _key_in(reader, variable)
-        if key is None:
+        read = functools.partial(_read, reader, checkpoint, key or "", variable.attr["dtype"].type)
+        whole = partitions.key_of(variable.name) if key is None else None
+        if whole is not None and reader.has_tensor(whole) and not savers.restore(variable.name):
+            read_whole = functools.partial(_read, reader, checkpoint, whole, variable.attr["dtype"].type)
+            read = functools.partial(_cut, partitions, variable.name, read_whole)
+        elif key is None:
             operation, tensors = savers.assignment_of(variable.name)
             own[operation] = tensors
             continue
         placeholder, assignment = _new_assignment(variable, "modelmill/restore_{}".format(number))
         added.extend((placeholder, assignment))
-        values[assignment.name] = (placeholder.name + ":0", functools.partial(_read, reader, key))
+        values[assignment.name] = (placeholder.name + ":0", read)
     return Restoration(tuple(added), values, own, checkpoint)
 
 
@@ -87,9 +96,18 @@ def _open(checkpoint: str) -> Any:
         return installed_tensorflow.v1().train.NewCheckpointReader(checkpoint)
 
 
-def _read(reader: Any, key: str) -> np.ndarray:
+def _read(reader: Any, checkpoint: str, key: str, dtype: int) -> np.ndarray:
     with _refusing_damage():
-        return np.asarray(reader.get_tensor(key))
+        try:
+            return np.asarray(reader.get_tensor(key))
+        except Exception as error:
+            if not old_checkpoints.is_refused(error):
+                raise
+            return old_checkpoints.restore(Path(checkpoint), key, dtype)
+
+
+def _cut(partitions: Partitions, variable: str, read_whole: Callable[[], np.ndarray]) -> np.ndarray:
+    return partitions.cut(variable, read_whole())
 
 
 @contextmanager
@@ -139,6 +157,13 @@ class SaverOfGraph:
 
     def __init__(self, graph: Any) -> None:
         self._nodes = graph_def.nodes_by_name(graph)
+
+    def restore(self, variable: str) -> bool:
+        """Whether one of them restores a variable."""
+        return any(
+            node.op in _ASSIGNMENTS and graph_def.node_name(node.input[0]) == variable and self.prefixes_of(node)
+            for node in self._nodes.values()
+        )
 
     def assignment_of(self, variable: str) -> Tuple[str, Tuple[str, ...]]:
         """The assignment that restores a variable, and the tensors that take the checkpoint's prefix for it."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from modelmill_worker import graph_def, installed_tensorflow
 
 _NAME = "value"

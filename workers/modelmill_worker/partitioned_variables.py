@@ -8,6 +8,7 @@ import re
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
+
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.graph_def import GraphDef
 

@@ -7,7 +7,7 @@ MEMBERS := protos coordinator workers plugins/freezer plugins/inspector plugins/
            plugins/tfjs-exporter plugins/verifier
 MANIFESTS := $(addsuffix /pyproject.toml,$(MEMBERS))
 
-.PHONY: help setup demo test test-all test-matrix docs-environments bench check protos lock dist clean
+.PHONY: help setup demo test test-all test-matrix docs-environments fuzz bench check protos lock dist clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -38,6 +38,9 @@ test-matrix: setup ## Install every environment, train and convert in each (abou
 
 docs-environments: setup ## Write what test-matrix found into docs/environments.md
 	@PYTHONPATH=tests $(BIN)/python -m matrix
+
+fuzz: setup ## Pass hostile inputs to everything that reads files, a minute each
+	@PYTHONPATH=tests $(BIN)/python -m fuzzing
 
 bench: setup ## Print the benchmark table
 	@$(BIN)/python -m benchmarks

@@ -13,7 +13,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from benchmarks import cached, cold_start, conversion, environments, transfer
+from benchmarks import cached, cold_start, conversion, environments, inspection, transfer
 from benchmarks.farm import Farm
 from benchmarks.row import Row, table
 
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "cached": cached.measure,
     "transfer": transfer.measure,
     "cold-start": cold_start.measure,
+    "inspection": inspection.measure,
 }
 #: In a table of their own.
 ENVIRONMENTS = "environments"

@@ -23,6 +23,8 @@ def test_the_command_says_it_on_standard_error_and_fails(
         ([tmp_path / "nothing.pb"], "SOURCE_NOT_FOUND"),
         ([tmp_path / ("x" * 300)], "SOURCE_NOT_FOUND"),
         ([pnet, "--output-node", "probb"], "OUTPUT_NOT_FOUND"),
+        ([pnet, "--input", "pnet/inputt"], "INPUT_NOT_FOUND"),
+        ([pnet, "--set", "is_training=false"], "SETTING_NOT_FOUND"),
         ([pnet, "--to", "tflit"], "UNKNOWN_TARGET"),
         ([pnet, "--to", "tfjs:shard_size=big"], "INVALID_OPTION"),
         ([pnet, "--option", "freezer.outpts=prob"], "UNKNOWN_OPTION"),

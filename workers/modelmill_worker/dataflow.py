@@ -1,6 +1,6 @@
 """Who feeds whom in a GraphDef, and the part of it that given nodes need."""
 
-from typing import AbstractSet, Dict, Iterable, List, Set
+from typing import AbstractSet, Container, Dict, Iterable, List, Set
 
 from modelmill_worker import graph_def
 from modelmill_worker.graph_def import GraphDef, NodeDef
@@ -39,6 +39,18 @@ class Dataflow:
     def descendants(self, names: Iterable[str], without: AbstractSet[str] = frozenset()) -> Set[str]:
         """These nodes and all that their data reach, on ways that pass none of `without`."""
         return _reach((name for name in names if name not in without), self.consumers, without)
+
+    def passed_on(self, name: str, operations: Container[str]) -> List[str]:
+        """This node, and those whose values it has through nodes of these operations that pass their first input on."""
+        chain = [name]
+        seen = {name}
+        while self.nodes[chain[-1]].op in operations and self.feeders[chain[-1]]:
+            feeder = self.feeders[chain[-1]][0]
+            if feeder in seen:  # A graph that somebody damaged may go in circles.
+                break
+            seen.add(feeder)
+            chain.append(feeder)
+        return chain
 
     def inside_loops(self) -> Set[str]:
         """Nodes that run in the frame of a TensorFlow 1 loop, where nothing can be fetched."""

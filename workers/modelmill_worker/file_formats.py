@@ -7,6 +7,7 @@ import enum
 import json
 import mmap
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -42,6 +43,8 @@ class FileFormat(enum.Enum):
     TFJS_LAYERS_MODEL = "the model.json of a TensorFlow.js layers model"
     JSON = "a JSON file"
     GZIP = "a file packed with gzip"
+    GIT_LFS_POINTER = "what Git LFS leaves in a large file's place"
+    HTML = "a web page"
     TEXT = "a text file"
     UNKNOWN = "in no format that modelmill knows"
 
@@ -72,6 +75,8 @@ _TEXT_STARTS = (
     (re.compile(rb"(meta_info_def|graph_def|saver_def|collection_def)\s*:?\s*[{<]"), FileFormat.META_GRAPH_TEXT),
     (re.compile(rb"saved_model_schema_version\s*:|meta_graphs\s*:?\s*[{<]"), FileFormat.SAVED_MODEL_TEXT),
     (re.compile(rb"model_checkpoint_path\s*:"), FileFormat.CHECKPOINT_STATE),
+    (re.compile(rb"version https://git-lfs"), FileFormat.GIT_LFS_POINTER),
+    (re.compile(rb"<(!doctype\s+html|html)", re.IGNORECASE), FileFormat.HTML),
 )
 _TEXT_BLANKS = re.compile(rb"(\xef\xbb\xbf)?(\s+|#[^\n]*(\n|$))*")
 #: Of GraphDef, MetaGraphDef and SavedModel.
@@ -130,7 +135,7 @@ def read_shard_count(index: bytes) -> Optional[int]:
         shared, position = protobuf_wire.read_varint(index, 0, len(index))
         unshared, position = protobuf_wire.read_varint(index, position, len(index))
         length, position = protobuf_wire.read_varint(index, position, len(index))
-        if shared or unshared:
+        if shared or unshared or position + length > len(index):
             return None
         for field in protobuf_wire.read_fields(index, position, position + length):
             if field.number == 1 and field.wire_type == VARINT:
@@ -145,8 +150,8 @@ def _kind_of_zip(data: bytes) -> FileFormat:
     try:
         with zipfile.ZipFile(stream) as archive:  # type: ignore[arg-type]
             names = archive.namelist()
-    except zipfile.BadZipFile:
-        return FileFormat.ZIP
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError):
+        return FileFormat.ZIP  # its directory is damaged
     if "config.json" in names and "model.weights.h5" in names:
         return FileFormat.KERAS_ARCHIVE
     if names and all(name.endswith(".npy") for name in names):
@@ -172,7 +177,7 @@ def _by_text(data: bytes) -> Optional[FileFormat]:
 def _kind_of_json(data: bytes) -> Optional[FileFormat]:
     try:
         content = json.loads(bytes(data).decode("utf-8-sig"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(content, dict) or "modelTopology" not in content:
         return FileFormat.JSON

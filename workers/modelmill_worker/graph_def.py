@@ -85,8 +85,9 @@ def parse(data: bytes, file_name: str = "the graph") -> GraphDef:
 
 
 def parse_meta_graph(data: bytes, file_name: str) -> Any:
-    """A binary MetaGraphDef with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
-    return _parse_binary(meta_graph_class()(), data, file_name)
+    """A MetaGraphDef, binary or text, with all that it holds beside the graph. Raises StepError GRAPH_DEF_DAMAGED."""
+    is_text = file_formats.recognise_bytes(data) is FileFormat.META_GRAPH_TEXT
+    return (_parse_text if is_text else _parse_binary)(meta_graph_class()(), data, file_name)
 
 
 def meta_graph_class() -> Any:
@@ -96,7 +97,7 @@ def meta_graph_class() -> Any:
 
 def parse_into(message: Any, data: bytes, file_name: str) -> Any:
     """A message that holds graphs, filled from a file's content, binary or text. Raises StepError GRAPH_DEF_DAMAGED."""
-    is_text = file_formats.recognise_bytes(data) is FileFormat.SAVED_MODEL_TEXT
+    is_text = file_formats.recognise_bytes(data) in (FileFormat.SAVED_MODEL_TEXT, FileFormat.META_GRAPH_TEXT)
     return (_parse_text if is_text else _parse_binary)(message, data, file_name)
 
 
@@ -267,6 +268,8 @@ def _parse_text(message: Any, data: bytes, file_name: str) -> Any:
         raise damaged(file_name, "it is no UTF-8 text ({}).".format(error)) from error
     except text_format.ParseError as error:
         raise damaged(file_name, str(error)) from error
+    except RecursionError as error:
+        raise damaged(file_name, "it is nested deeper than any graph that TensorFlow reads.") from error
     return message
 
 

@@ -5,12 +5,15 @@ for training, saving and watching only: gradients and updates, losses and metric
 shapes are read from the nodes; nothing is run.
 """
 
+import json
 import re
-from typing import Dict, Iterable, List, Optional, Set, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, tensor_types, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.pipeline_ends import find_pipeline_ends
+from modelmill_worker.setting_names import inference_value
 from modelmill_worker.signature import Tensor
 
 #: Where data come in.
@@ -48,9 +51,22 @@ _MEASURING = frozenset(
 )
 #: Left over in graphs that were cut: a loop's counter, a result that nothing used.
 _LOOSE = _MEASURING | {"Exit", "TensorArrayGatherV3", "TensorArrayReadV3", "Merge"}
+_CALLS = re.compile(r"(Stateless)?(If|While|Case)|(Stateful)?PartitionedCall")
 #: Never what a model is made for.
 _NEVER_OUTPUTS = frozenset(
-    ["Const", "Shape", "ShapeN", "Rank", "Size", "Variable", "VariableV2", "VarHandleOp", "ReadVariableOp", "Switch"]
+    [
+        "Const",
+        "Shape",
+        "ShapeN",
+        "Rank",
+        "Size",
+        "Variable",
+        "VariableV2",
+        "VarHandleOp",
+        "ReadVariableOp",
+        "Switch",
+        "RefSwitch",
+    ]
 )
 
 #: Last operations of a model, and names that people give to them.
@@ -61,17 +77,18 @@ _HEAD_NAMES = re.compile(
     r"prob|predict|output|logit|softmax|sigmoid|score|class|box|landmark|heatmap|offset|detection|embedding|label|final",
     re.IGNORECASE,
 )
+#: A second head that helps to train the layers below.
+_AUXILIARY = re.compile(r"(^|/)aux", re.IGNORECASE)
 _PASSING_ON = frozenset(["Identity", "Reshape", "Squeeze", "Cast"])
-
-_COMPARISONS = frozenset(
-    ["Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalNot"]
-)
-#: Attributes that hold an operation's output type, the telling ones first.
-_TYPE_ATTRIBUTES = ("DstT", "output_type", "out_type", "Tparams", "dtype", "T", "Tout", "type", "out_idx")
 
 
 def find_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
     """The tensors that the model was most likely made to compute, best first; empty where none can be told."""
+    return tuple(tensor for tensor, _ in ranked_outputs(graph))
+
+
+def ranked_outputs(graph: GraphDef) -> List[Tuple[Tensor, str]]:
+    """As `find_outputs`, each with the reason for its rank in a few words."""
     flow = Dataflow(graph)
     aside = _bookkeeping(flow)
     sources = [node.name for node in graph.node if _SOURCES.fullmatch(node.op) and not is_setting(node)]
@@ -80,14 +97,23 @@ def find_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
     ends = [name for name in flow.nodes if name in live and not any(user in live for user in flow.consumers[name])]
     ends = _leave_out_loose_ends(flow, ends)
     ends.sort(key=lambda name: -_promise(flow, name))
-    return tuple(tensor for name in ends for tensor in output_tensors(flow.nodes[name]))
+    return [(tensor, _reason(flow, name)) for name in ends for tensor in output_tensors(flow.nodes[name])]
 
 
 def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
-    """The placeholders that these nodes depend on, best first: whole tensors before scalars such as `is_training`.
+    """The tensors to feed for these nodes, best first.
+
+    First come placeholders, whole ones before scalars such as `is_training`, then what an input pipeline hands over,
+    which is to be cut off there.
 
     Settings (see `is_setting`) are no inputs.
     """
+    return tuple(tensor for tensor, _ in ranked_inputs(graph, outputs))
+
+
+def ranked_inputs(graph: GraphDef, outputs: Iterable[str]) -> List[Tuple[Tensor, str]]:
+    """As `find_inputs`, each with the reason for its rank in a few words."""
+    outputs = list(outputs)
     flow = Dataflow(graph)
     needed = flow.ancestors(outputs)
     found = [
@@ -95,7 +121,20 @@ def find_inputs(graph: GraphDef, outputs: Iterable[str]) -> Tuple[Tensor, ...]:
         for node in graph.node
         if node.name in needed and node.op in FED and not is_setting(node)
     ]
-    return tuple(sorted(found, key=lambda tensor: tensor.shape == ()))
+    found.sort(key=lambda tensor: tensor.shape == ())
+    ranked = [(tensor, _reason_to_feed(tensor)) for tensor in found]
+    for end in find_pipeline_ends(graph, outputs):
+        tensor = Tensor(end.tensor, graph_def.tensor_name(end.tensor), end.dtype, end.shape)
+        where = "where the network takes it" if end.late else "what the input pipeline hands over"
+        ranked.append((tensor, "{} ({}), to be fed instead".format(where, end.operation)))
+    return ranked
+
+
+def _reason_to_feed(tensor: Tensor) -> str:
+    value = inference_value(tensor.name, tensor.dtype) if tensor.shape in (None, ()) else None
+    if value is not None:
+        return "a setting, {} in inference unless it is named as an input".format(json.dumps(value))
+    return "a scalar to feed" if tensor.shape == () else "a placeholder to feed"
 
 
 def is_setting(node: NodeDef) -> bool:
@@ -115,7 +154,7 @@ def placeholder_tensor(node: NodeDef, producer: int) -> Tensor:
 
 def output_tensors(node: NodeDef) -> Tuple[Tensor, ...]:
     """All that a node gives out; the first under the node's own name, further ones as "node:1"."""
-    return tuple(output_tensor(node, index) for index in range(_output_count(node)))
+    return tuple(output_tensor(node, index) for index in range(tensor_types.output_count(node)))
 
 
 def output_tensor(node: NodeDef, index: int) -> Tensor:
@@ -124,8 +163,8 @@ def output_tensor(node: NodeDef, index: int) -> Tensor:
     return Tensor(
         name=node.name if index == 0 else tensor,
         tensor=tensor,
-        dtype=_output_dtype(node, index),
-        shape=_output_shape(node, index),
+        dtype=tensor_types.output_dtype(node, index),
+        shape=tensor_types.told_shape(node, index),
     )
 
 
@@ -138,14 +177,32 @@ def _bookkeeping(flow: Dataflow) -> Set[str]:
 
 
 def _labels(flow: Dataflow, sources: List[str], aside: Set[str]) -> Set[str]:
-    """What depends on training targets: on sources whose data meet no weights although the model is trained."""
-    if not any(_GRADIENT_SCOPE.search(name) for name in flow.nodes):
-        return set()
-    reached = {source: flow.descendants([source], without=aside) for source in sources}
-    inputs = [source for source in sources if any(_WEIGHTED.fullmatch(flow.nodes[name].op) for name in reached[source])]
-    if not inputs:
-        return set()
-    return set().union(*[reached[source] for source in sources if source not in inputs])
+    """What depends on training targets: on sources whose data meet no weights although the model is trained.
+
+    Of what a queue or an iterator hands over, each part is a source of its own; there, a graph without gradients, one
+    that measures a model, has targets too.
+    """
+    is_trained = any(_GRADIENT_SCOPE.search(name) for name in flow.nodes)
+    reached = {}
+    has_input = False
+    for source in sources:
+        for tensor, users in _users_by_output(flow, source).items():
+            found = flow.descendants(users, without=aside)
+            if any(_WEIGHTED.fullmatch(flow.nodes[name].op) for name in found):
+                has_input = True
+            elif is_trained or flow.nodes[source].op not in FED:
+                reached[tensor] = found
+    return set().union(*reached.values()) if has_input else set()
+
+
+def _users_by_output(flow: Dataflow, name: str) -> Dict[str, List[str]]:
+    """The nodes that take each output of a node, by the output's tensor name."""
+    found: Dict[str, List[str]] = {}
+    for user in dict.fromkeys(flow.consumers[name]):
+        for reference in graph_def.data_inputs(flow.nodes[user]):
+            if graph_def.node_name(reference) == name:
+                found.setdefault(graph_def.tensor_name(reference), []).append(user)
+    return found
 
 
 def _measurements(flow: Dataflow, live: Set[str], labelled: Set[str]) -> Set[str]:
@@ -161,7 +218,7 @@ def _measurements(flow: Dataflow, live: Set[str], labelled: Set[str]) -> Set[str
         if name not in dropped and not _measures(flow, name, differentiated):
             continue
         dropped.add(name)
-        waiting.extend(feeder for feeder in flow.feeders[name] if feeder not in dropped)
+        waiting.extend(feeder for feeder in dict.fromkeys(flow.feeders[name]) if feeder not in dropped)
     return dropped
 
 
@@ -186,7 +243,7 @@ def _leave_out_loose_ends(flow: Dataflow, ends: List[str]) -> List[str]:
         for name in ends
         if name not in loops and flow.nodes[name].op not in _NEVER_OUTPUTS and not _is_pivot(flow, name)
     ]
-    wanted = [name for name in possible if not _is_loose(flow.nodes[name])]
+    wanted = [name for name in possible if not _is_loose(flow, name) and not _AUXILIARY.search(name)]
     return wanted or possible
 
 
@@ -196,7 +253,12 @@ def _is_pivot(flow: Dataflow, name: str) -> bool:
     return any(flow.nodes[feeder].op in ("Switch", "RefSwitch") for feeder in feeders)
 
 
-def _is_loose(node: NodeDef) -> bool:
+def _is_loose(flow: Dataflow, name: str) -> bool:
+    node = flow.nodes[name]
+    feeders = flow.feeders[name]
+    if node.op == "Identity" and feeders and _CALLS.fullmatch(flow.nodes[feeders[0]].op):
+        # TensorFlow 2 puts one behind every result of a condition, a loop or a call.
+        return _has_default_name(node)
     return node.op in _LOOSE and _has_default_name(node)
 
 
@@ -208,70 +270,24 @@ def _has_default_name(node: NodeDef) -> bool:
 
 
 #: Default names that Python functions give to operations of another name.
-_PYTHON_NAMES = ("truediv", "div", "clipbyvalue", "stack", "concat", "tensorarraystack")
+_PYTHON_NAMES = ("truediv", "div", "clipbyvalue", "stack", "concat", "tensorarraystack", "shape", "tofloat", "toint")
 
 
 def _promise(flow: Dataflow, name: str) -> int:
     """How much a node looks like what people want from a model: 3 at most."""
-    node = flow.nodes[name]
-    head = node
-    while head.op in _PASSING_ON and flow.feeders[head.name]:
-        head = flow.nodes[flow.feeders[head.name][0]]
-    return 2 * (head.op in _HEADS) + bool(_HEAD_NAMES.search(name))
+    return 2 * (_head(flow, name).op in _HEADS) + bool(_HEAD_NAMES.search(name))
 
 
-def _output_count(node: NodeDef) -> int:
-    if node.op in ("Split", "SplitV"):
-        return int(node.attr["num_split"].i)
-    if node.op == "Unpack":
-        return int(node.attr["num"].i)
-    if "Tout" in node.attr and node.attr["Tout"].WhichOneof("value") == "list":
-        return len(node.attr["Tout"].list.type)
-    if "_output_types" in node.attr:
-        return len(node.attr["_output_types"].list.type)
-    return _OUTPUT_COUNTS.get(node.op, 1)
+def _head(flow: Dataflow, name: str) -> NodeDef:
+    """The node whose result an end passes on, perhaps in another shape or type."""
+    return flow.nodes[flow.passed_on(name, _PASSING_ON)[-1]]
 
 
-_OUTPUT_COUNTS: Dict[str, int] = {
-    "TopK": 2,
-    "TopKV2": 2,
-    "Unique": 2,
-    "NonMaxSuppressionV4": 2,
-    "NonMaxSuppressionV5": 3,
-    "CombinedNonMaxSuppression": 4,
-    "TFLite_Detection_PostProcess": 4,
-}
-
-
-def _output_dtype(node: NodeDef, index: int) -> str:
-    """The type that the node tells; "unknown" where it tells none."""
-    if node.op in _COMPARISONS:
-        return "bool"
-    if node.op in ("TopK", "TopKV2") and index == 1:
-        return "int32"
-    if node.op.startswith("NonMaxSuppression") and index != 1:
-        return "int32"
-    for attribute in ("_output_types", "Tout", "component_types", "output_types"):
-        listed = node.attr[attribute].list.type if attribute in node.attr else ()
-        if index < len(listed):
-            return tensors.data_type(listed[index]).name
-    for attribute in _TYPE_ATTRIBUTES:
-        if attribute in node.attr and node.attr[attribute].WhichOneof("value") == "type":
-            return tensors.data_type(node.attr[attribute].type).name
-    return _DEFAULT_TYPES.get(node.op, "unknown")
-
-
-#: Types of operations that leave their type attribute out where it is the default.
-_DEFAULT_TYPES: Dict[str, str] = {
-    "ArgMax": "int64",
-    "ArgMin": "int64",
-    "Shape": "int32",
-    "Size": "int32",
-    "Rank": "int32",
-}
-
-
-def _output_shape(node: NodeDef, index: int) -> Optional[Tuple[int, ...]]:
-    """What shape inference left in the node when the graph was written, where it was asked to."""
-    shapes = node.attr["_output_shapes"].list.shape if "_output_shapes" in node.attr else ()
-    return tensors.decode_shape(shapes[index]) if index < len(shapes) else None
+def _reason(flow: Dataflow, name: str) -> str:
+    """Why an end of the data flow stands where it does."""
+    head = _head(flow, name)
+    named = _HEAD_NAMES.search(name)
+    reasons = ["a {} ends the data flow".format(head.op) if head.op in _HEADS else "the data flow ends here"]
+    if named:
+        reasons.append('its name says "{}"'.format(named.group(0).lower()))
+    return ", ".join(reasons)

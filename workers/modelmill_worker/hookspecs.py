@@ -23,7 +23,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 def modelmill_plugins() -> Iterator[Plugin]:  # type: ignore[empty-body]
     """Yield the plug-ins of this distribution, usually one.
 
-    Called once in every worker host. Must not import TensorFlow.
+    Called once in every worker host. Must not import TensorFlow. Edges may convert, rewrite, check, and inspect: one
+    with Role.INSPECT for a single kind adds facts of your own to what `modelmill inspect` says of such models.
 
         @hookimpl
         def modelmill_plugins():

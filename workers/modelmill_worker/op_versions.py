@@ -298,11 +298,11 @@ def _shown(value: Any, kind: str) -> str:
     if isinstance(value, tuple) and kind.startswith("list("):
         more = ", ..." if len(value) > _SHOWN else ""
         return "[{}{}]".format(", ".join(_shown(item, kind[5:-1]) for item in value[:_SHOWN]), more)
-    if kind == "type":
+    if kind == "type" and isinstance(value, int):
         return _type_name(value)
-    if kind == "float":
+    if kind == "float" and isinstance(value, (int, float)):
         return "{:g}".format(value)
-    if kind == "shape":
+    if kind == "shape" and (value is None or isinstance(value, tuple)):
         return "of unknown rank" if value is None else str(list(value))
     return repr(value)
 

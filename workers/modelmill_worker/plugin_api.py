@@ -15,7 +15,13 @@ API_VERSION = 1
 
 
 class Role(enum.Enum):
-    """What a step along an edge is there for; the same names as in catalog.proto."""
+    """What a step along an edge is there for; the same names as in catalog.proto.
+
+    INSPECT: tells facts. The edge that takes "*" recognises what a user hands in; every other one takes exactly one
+    kind, is run for models of that kind when somebody inspects one, and adds to the facts. It cannot change those that
+    are there already, but for `notes`, which are joined. Of the inspector's options it gets those that its own options
+    class has too. Conversions run the recognising edge only.
+    """
 
     CONVERT = "CONVERT"
     REWRITE = "REWRITE"
@@ -31,7 +37,7 @@ class Preference(enum.Enum):
 
     #: The newest TensorFlow.
     NEWEST = "NEWEST"
-    #: The oldest TensorFlow that is not older than the one that wrote the model.
+    #: The oldest TensorFlow that is not older than the one that wrote the model, or that made it on the way.
     WRITER = "WRITER"
     #: The environment that made the model; else the oldest TensorFlow that is not older than its own.
     MAKER = "MAKER"

@@ -11,7 +11,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 from google.protobuf import descriptor_pb2, message_factory, symbol_database
 
-from modelmill_worker import graph_def, source_files, tensors
+from modelmill_worker import graph_def, graph_outline, source_files, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_def import GraphDef
@@ -48,6 +48,10 @@ class SavedModel:
         """Its GraphDef with the functions, and without the variables' values."""
         return self.meta_graph.graph_def
 
+    def signature_of(self, key: str) -> Signature:
+        """The signature of one of the keys."""
+        return _signature(self.meta_graph.signature_def[key])
+
     def called(self) -> Signature:
         """The signature to call. Raises StepError SIGNATURE_NOT_FOUND where none could be chosen."""
         if self.signature is None:
@@ -72,15 +76,16 @@ def find(tree: Tree) -> Path:
     )
 
 
-def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> SavedModel:
+def read(path: Path, signature_key: str = "", tags: Sequence[str] = (), outline: bool = False) -> SavedModel:
     """Read the file that `find` finds.
 
     signature_key: "" for ``serving_default``, else the only one that has outputs.
     tags: those of the MetaGraphDef; none for that tagged ``serve``, else the first.
+    outline: leave the content of large constants out, see `graph_outline`.
 
     Raises StepError GRAPH_DEF_DAMAGED, TAGS_NOT_FOUND or, where a key is given, SIGNATURE_NOT_FOUND.
     """
-    meta_graph = _choose_meta_graph(list(_parse(path).meta_graphs), path.name, tags)
+    meta_graph = _choose_meta_graph(meta_graphs(path, outline), path.name, tags)
     described = meta_graph.signature_def
     keys = tuple(sorted(key for key in described if described[key].outputs and not key.startswith(_INTERNAL)))
     if signature_key and signature_key not in keys:
@@ -95,9 +100,15 @@ def read(path: Path, signature_key: str = "", tags: Sequence[str] = ()) -> Saved
     )
 
 
-def _parse(path: Path) -> Any:
-    kind = graph_def.meta_graph_class().DESCRIPTOR
-    return graph_def.parse_into(_class_of(kind)(), path.read_bytes(), path.name)
+def meta_graphs(path: Path, outline: bool = False) -> Sequence[Any]:
+    """All MetaGraphDefs of the file, for whoever must not miss one. Raises StepError GRAPH_DEF_DAMAGED."""
+    content = graph_outline.content(path, "SavedModel") if outline else path.read_bytes()
+    return list(graph_def.parse_into(new_message(), content, path.name).meta_graphs)
+
+
+def new_message() -> Any:
+    """An empty SavedModel message."""
+    return _class_of(graph_def.meta_graph_class().DESCRIPTOR)()
 
 
 @functools.lru_cache(maxsize=None)

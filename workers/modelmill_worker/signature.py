@@ -13,6 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional, Tuple
 
+from modelmill_worker import reference_run
+from modelmill_worker.reference_run import PLAIN_RUN, ReferenceRun
+
 FILE_NAME = "signature.json"
 
 
@@ -38,11 +41,15 @@ class Signature:
 
     expected_error: the largest error, relative to an output's range, that the conversions so far cost by
         their nature (rounding of floats, dynamic-range quantisation); the verifier's threshold.
+    initializers: nodes of a graph to run once before the first call, in this order: they fill its lookup tables.
+    reference: how the source of the model is run in inference mode, where it was built for training.
     """
 
     inputs: Tuple[Tensor, ...]
     outputs: Tuple[Tensor, ...]
     expected_error: float = 0.0
+    initializers: Tuple[str, ...] = ()
+    reference: ReferenceRun = PLAIN_RUN
 
     def costing(self, expected_error: float) -> "Signature":
         """This signature after a conversion that may cost that much."""
@@ -51,7 +58,13 @@ class Signature:
 
 def write(folder: Path, signature: Signature) -> None:
     """Write the signature into an artifact's folder."""
-    text = json.dumps(asdict(signature), indent=2, sort_keys=True)
+    data = asdict(signature)
+    del data["reference"]
+    if not signature.initializers:
+        del data["initializers"]
+    if not signature.reference.is_plain():
+        data["reference"] = reference_run.to_json(signature.reference)
+    text = json.dumps(data, indent=2, sort_keys=True)
     (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -62,6 +75,8 @@ def read(folder: Path) -> Signature:
         inputs=tuple(_tensor(item) for item in data["inputs"]),
         outputs=tuple(_tensor(item) for item in data["outputs"]),
         expected_error=data["expected_error"],
+        initializers=tuple(data.get("initializers", ())),
+        reference=reference_run.from_json(data.get("reference")),
     )
 
 

@@ -16,6 +16,11 @@ from modelmill_worker.plugin_api import Tree
 _DATA_NAME = re.compile(r"^(?P<prefix>.*)\.data-(?P<shard>\d{5})-of-(?P<shards>\d{5})$")
 
 
+_LATEST = re.compile(r'^\s*model_checkpoint_path\s*:\s*"(?P<path>[^"]+)"', re.MULTILINE)
+#: The key of tensorflow/python/training/checkpointable/base.py, the same in all later versions.
+_OBJECT_GRAPH = b"_CHECKPOINTABLE_OBJECT_GRAPH"
+
+
 @dataclass(frozen=True)
 class SourceFile:
     """One file of a tree: its name relative to the tree, where it is, and what it is by its content."""
@@ -50,12 +55,18 @@ def has_checkpoint(files: Sequence[SourceFile]) -> bool:
     return bool(of_formats(files, *parts))
 
 
+def checkpoint_names(files: Sequence[SourceFile]) -> List[str]:
+    """The prefixes of all checkpoints among the files, whole or not."""
+    return sorted({_prefix(file.name) for file in files if _prefix(file.name)} | _old_checkpoints(files))
+
+
 def choose_checkpoint(files: Sequence[SourceFile]) -> Checkpoint:
-    """The one checkpoint among the files.
+    """The one checkpoint among the files, or the one that TensorFlow's file `checkpoint` says is the latest.
 
     Raises StepError CHECKPOINT_INCOMPLETE, naming what is missing, or AMBIGUOUS_SOURCE.
     """
-    prefixes = sorted({_prefix(file.name) for file in files if _prefix(file.name)} | _old_checkpoints(files))
+    prefixes = checkpoint_names(files)
+    prefixes = [name for name in prefixes if name in _latest(files)] or prefixes
     if len(prefixes) > 1:
         raise ambiguous("checkpoints", prefixes, "Give the prefix of one of them.")
     if not prefixes:
@@ -72,7 +83,9 @@ def choose_graph(files: Sequence[SourceFile], checkpoint: Optional[Checkpoint]) 
 
     Raises StepError GRAPH_MISSING or AMBIGUOUS_SOURCE.
     """
+    others_own = {name + ".meta" for name in checkpoint_names(files) if checkpoint and name != checkpoint.name}
     graphs = of_formats(files, *GRAPH_FORMATS, FileFormat.GRAPH_DEF_TRUNCATED)
+    graphs = [file for file in graphs if file.name not in others_own]
     own_name = checkpoint.name + ".meta" if checkpoint else None
     others = [file for file in graphs if file.name != own_name]
     if len(others) > 1:
@@ -99,6 +112,17 @@ def _prefix(name: str) -> str:
     return name[: -len(".index")] if name.endswith(".index") else ""
 
 
+def _latest(files: Sequence[SourceFile]) -> List[str]:
+    """The checkpoints that notes of TensorFlow's name; each lies beside its note, whatever path that gives."""
+    found = []
+    for file in of_formats(files, FileFormat.CHECKPOINT_STATE):
+        match = _LATEST.search(file.path.read_text(encoding="utf-8", errors="replace"))
+        if match:
+            folder = file.name[: -len(file.path.name)]
+            found.append(folder + re.split(r"[/\\\\]", match.group("path"))[-1])
+    return found
+
+
 def _old_checkpoints(files: Sequence[SourceFile]) -> "set[str]":
     return {file.name for file in files if file.format is FileFormat.CHECKPOINT_V1 and not _prefix(file.name)}
 
@@ -117,7 +141,9 @@ def _complete_checkpoint(name: str, by_name: Dict[str, SourceFile]) -> Checkpoin
             {"file": index.name, "format": index.format.name},
         )
     shards = file_formats.read_shard_count(index.path.read_bytes()) or 1
-    wanted = ["{}.data-{:05d}-of-{:05d}".format(name, shard, shards) for shard in range(shards)]
+    # A damaged index may speak of any number: more than there are files cannot all be there.
+    named = range(min(shards, len(by_name) + 1))
+    wanted = ["{}.data-{:05d}-of-{:05d}".format(name, shard, shards) for shard in named]
     missing = [file for file in wanted if file not in by_name]
     if missing:
         raise _incomplete(name, missing)
@@ -143,7 +169,23 @@ def _graph_missing(files: Sequence[SourceFile], checkpoint: Optional[Checkpoint]
     name = checkpoint.name if checkpoint else "the model"
     return StepError(
         "GRAPH_MISSING",
-        "The checkpoint {} has no graph: it holds values only. "
-        "Give the graph.pb, graph.pbtxt or .meta file with --graph.".format(name),
+        "The checkpoint {} has no graph: it holds values only. {}".format(name, _advice_for_graph(checkpoint)),
         {"checkpoint": name, "files": [file.name for file in files]},
     )
+
+
+def _advice_for_graph(checkpoint: Optional[Checkpoint]) -> str:
+    if checkpoint is not None and checkpoint.prefix.name == "variables":
+        return "It looks like the variables of a SavedModel: give the folder above, with saved_model.pb in it."
+    if checkpoint is not None and _is_object_based(checkpoint):
+        return (
+            "Keras's save_weights or tf.train.Checkpoint wrote it, and they write no graph. Load it into the model "
+            "in Python and save the whole, with model.save() or tf.saved_model.save()."
+        )
+    return "Give the graph.pb, graph.pbtxt or .meta file with --graph."
+
+
+def _is_object_based(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint names its values by Python objects; its index says so in a key of its own."""
+    index = checkpoint.prefix.with_name(checkpoint.prefix.name + ".index")
+    return index.is_file() and _OBJECT_GRAPH in index.read_bytes()

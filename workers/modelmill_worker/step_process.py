@@ -20,8 +20,8 @@ from modelmill_worker.plugin_api import Step, Tree
 from modelmill_worker.registry import Registry
 from modelmill_worker.step_folder import StepFolder, read_json, write_json
 
-#: More would not pass as one gRPC message.
-FACTS_BYTES = 2 << 20
+#: Of JSON. Several times as much must pass as one gRPC message, and is read whole by all who ask.
+FACTS_BYTES = 8 << 20
 #: The exit code where the step process itself could not do its work.
 _EXIT_BROKEN = 70
 

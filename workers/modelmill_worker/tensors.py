@@ -34,6 +34,7 @@ STRING = DataType(7, "string", None, "string_val")
 BFLOAT16 = DataType(14, "bfloat16", "<u2", "half_val")
 HALF = DataType(19, "float16", "<f2", "half_val")
 RESOURCE = DataType(20, "resource", None, "resource_handle_val")
+VARIANT = DataType(21, "variant", None, "variant_val")
 
 _TYPES = (
     DataType(1, "float32", "<f4", "float_val"),
@@ -56,7 +57,7 @@ _TYPES = (
     DataType(18, "complex128", "<c16", "dcomplex_val"),
     HALF,
     RESOURCE,
-    DataType(21, "variant", None, "variant_val"),
+    VARIANT,
     DataType(22, "uint32", "<u4", "uint32_val"),
     DataType(23, "uint64", "<u8", "uint64_val"),
 )
@@ -65,6 +66,9 @@ _BY_NAME: Dict[str, DataType] = {data_type.name: data_type for data_type in _TYP
 
 #: A variable's reference type has its value type's number plus this.
 _REFERENCE_OFFSET = 100
+
+#: No constant is larger, in bytes: spelt out, it would not fit into a graph.
+_LARGEST = 2**31
 
 #: Types that count as a model's weights.
 FLOATING = frozenset(["float16", "bfloat16", "float32", "float64"])
@@ -95,14 +99,38 @@ def data_type_of(dtype: Any) -> DataType:
     return _BY_NAME[name]
 
 
+def data_type_named(name: str) -> DataType:
+    """The type that NumPy, or TensorFlow where NumPy has it not, calls so. Raises StepError DTYPE_UNKNOWN."""
+    if name not in _BY_NAME:
+        known = ", ".join(sorted(_BY_NAME))
+        raise StepError(
+            "DTYPE_UNKNOWN", "There is no data type {}. Known are: {}.".format(name, known), {"dtype": name}
+        )
+    return _BY_NAME[name]
+
+
+def storage_of(name: str) -> Optional[str]:
+    """The NumPy type in which a tensor of this data type lies; None for strings, handles and unknown names."""
+    return _BY_NAME[name].storage if name in _BY_NAME else None
+
+
 def decode(proto: Message) -> np.ndarray:
-    """The value of a TensorProto; read-only where its bytes are used as they lie. bfloat16 comes as float32.
+    """The value of a TensorProto. bfloat16 comes as float32.
+
+    Read-only where its bytes are used as they lie, or one value stands for all elements and is held once.
 
     A repeated field may hold fewer values than the tensor has elements: the last one then stands for the rest,
     and none at all means zeros. Raises StepError TENSOR_MALFORMED.
     """
     kind = data_type(proto.dtype)
     shape = _whole_shape(proto.tensor_shape)
+    try:
+        return _decode(proto, kind, shape)
+    except (ValueError, OverflowError) as error:  # NumPy's words for numbers out of range and for shapes beyond it.
+        raise _malformed("a constant of shape {} and type {}: {}".format(shape, kind.name, error)) from error
+
+
+def _decode(proto: Message, kind: DataType, shape: Tuple[int, ...]) -> np.ndarray:
     if kind.storage is not None and proto.tensor_content:
         return _from_bytes(proto.tensor_content, kind, shape)
     values = getattr(proto, kind.field)
@@ -111,8 +139,8 @@ def decode(proto: Message) -> np.ndarray:
     if kind.storage is None:
         raise _malformed("a tensor of type {} has no value that can be read".format(kind.name))
     if kind.field == "half_val":
-        bits = _fill(np.array(values, dtype=np.uint16), shape, 0)
-        return _widen_bfloat16(bits) if kind is BFLOAT16 else bits.view(np.float16)
+        bits = np.array(values, dtype=np.uint16)
+        return _fill(_widen_bfloat16(bits) if kind is BFLOAT16 else bits.view(np.float16), shape, 0)
     if kind.field in ("scomplex_val", "dcomplex_val"):
         pairs = np.array(values, dtype=np.float64).reshape(-1, 2)
         return _fill((pairs[:, 0] + 1j * pairs[:, 1]).astype(kind.storage), shape, 0)
@@ -188,6 +216,11 @@ def _fill(values: np.ndarray, shape: Tuple[int, ...], default: Any) -> np.ndarra
     count = element_count(shape)
     if values.size > count:
         raise _malformed("a constant of shape {} has {} values".format(shape, values.size))
+    if count * values.dtype.itemsize > _LARGEST:
+        raise _malformed("a constant of shape {} has {} values only".format(shape, values.size))
+    if values.size <= 1 and count > 1:
+        one = values if values.size else np.array([default], dtype=values.dtype)
+        return np.broadcast_to(one.reshape(()), shape)
     filled = np.empty(count, dtype=values.dtype)
     filled[: values.size] = values
     filled[values.size :] = values[-1] if values.size else default

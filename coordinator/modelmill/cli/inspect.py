@@ -2,93 +2,92 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from modelmill.cli.connection import connected, connection_options
+from modelmill.cli.html_page import write_page
+from modelmill.cli.inspect_page import page_of
+from modelmill.cli.inspect_security import SEVERITIES, is_as_severe
+from modelmill.cli.inspect_text import finding_text, summary_of
 from modelmill.cli.output import print_json
+from modelmill.cli.parameters import InputShape, ShapeType
 from modelmill.cli.progress import reporting
-from modelmill.cli.tables import table
 from modelmill.client import collect
-from modelmill.wire import value_of
 
-_TENSORS = ("inputs", "outputs")
-_OPERATIONS = "operations"
-_TENSORFLOW = "tensorflow"
+_PATH = click.Path(path_type=Path)
+
+#: The exit code where `--fail-on` finds something: another than that of an inspection that failed.
+FOUND = 3
 
 
 @click.command("inspect")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--graph", type=click.Path(path_type=Path), help="The graph of a checkpoint: .pb, .pbtxt or .meta.")
+@click.argument("source", type=_PATH)
+@click.option("--graph", type=_PATH, help="The graph of a checkpoint: .pb, .pbtxt or .meta.")
+@click.option("--signature", default="", metavar="KEY", help="The signature of a SavedModel that is meant.")
+@click.option("--tag", "tags", multiple=True, help="A tag of the SavedModel's graph that is meant; may be repeated.")
+@click.option("--input-shape", "shapes", type=ShapeType(), multiple=True, help="The shape to count costs with.")
+@click.option("--output-node", "outputs", multiple=True, metavar="NAME", help="Take this node as an output.")
+@click.option("--html", "page", metavar="FILE", type=_PATH, help="Write all of it, with a picture, as one page.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(SEVERITIES),
+    help=f"End with exit code {FOUND} where a security finding is as severe as this, or more.",
+)
 @connection_options
-def command(source: Path, graph: Path | None, server: str | None, as_json: bool) -> None:
-    """Show what SOURCE is: inputs, outputs, operations. Nothing of the model is run."""
+def command(
+    source: Path,
+    graph: Path | None,
+    signature: str,
+    tags: tuple[str, ...],
+    shapes: tuple[InputShape, ...],
+    outputs: tuple[str, ...],
+    page: Path | None,
+    fail_on: str | None,
+    server: str | None,
+    as_json: bool,
+) -> None:
+    """Show what SOURCE is: inputs, outputs, operations, costs, support, dangers. Nothing of the model is run.
+
+    Exit codes: 0 done, 1 it could not be inspected, 2 wrong usage, 3 --fail-on found something.
+    """
+    options: dict[str, Any] = {
+        "outputs": list(outputs),
+        "input_shapes": {shape.name: list(shape.dimensions) for shape in shapes},
+        "signature_key": signature,
+        "tags": list(tags),
+        "picture": page is not None,
+    }
     collected = collect(source, graph)
     with connected(server) as connection, reporting() as reporter:
-        artifact = connection.client.upload(collected, "", reporter.transferred)
-        facts = value_of(connection.client.inspect_model(artifact))
+        reporter.began(f"inspecting {collected.display_name}")
+        facts = connection.client.inspect(collected, options, reporter.transferred)
+    if page is not None:
+        write_page(page, page_of(collected.display_name, facts))
     if as_json:
-        print_json(facts)
+        print_json({"model": facts})
     else:
-        click.echo(_text_of(facts))
+        click.echo(summary_of(facts, collected))
+        if page is not None:
+            click.echo(f"page: {page}")
+    if fail_on is not None:
+        _judge(facts, fail_on)
 
 
-def _text_of(facts: Mapping[str, Any]) -> str:
-    scalars = [(name, str(value)) for name, value in facts.items() if not isinstance(value, dict | list)]
-    if isinstance(versions := facts.get(_TENSORFLOW), dict):
-        scalars.append((_TENSORFLOW, _versions(versions)))
-    width = max((len(name) for name, _ in scalars), default=0)
-    parts = ["\n".join(f"{name.ljust(width)}  {value}" for name, value in scalars)]
-    tensors = [(kind.removesuffix("s"), *_tensor(item)) for kind in _TENSORS for item in facts.get(kind, [])]
-    parts.append(table(("", "name", "dtype", "shape"), tensors))
-    counts = sorted(facts.get(_OPERATIONS, {}).items(), key=lambda item: (-item[1], item[0]))
-    parts.append(table(("operation", "count"), [(name, str(count)) for name, count in counts]))
-    parts.append("\n".join(f"note: {note}" for note in facts.get("notes", [])))
-    return "\n\n".join(part for part in parts if part)
+def _judge(facts: Mapping[str, Any], fail_on: str) -> None:
+    """Tell every finding that is severe enough, and end with FOUND where there is one.
 
-
-def _versions(found: Mapping[str, Any]) -> str:
-    """Who wrote the model and which TensorFlow versions read it, as "read by 1.12 to 2.21; not by 1.5 to 1.11: ..."."""
-    stripped, unreadable = found.get("readable_stripped", {}), found.get("unreadable", {})
-    known = [*found.get("readable", []), *stripped, *unreadable]
-    order = sorted(known, key=lambda version: [int(part) for part in version.split(".")])
-    parts = [f"written by {name} {found[key]}" for name, key in _WRITERS if found.get(key)]
-    if readable := _ranges(found.get("readable", []), order):
-        parts.append(f"read by {readable}")
-    for attributes, versions in _grouped(stripped):
-        parts.append(f"by {_ranges(versions, order)} without {attributes}")
-    for reason, versions in _grouped(unreadable):
-        parts.append(f"not by {_ranges(versions, order)}: {reason}")
-    return "; ".join(parts)
-
-
-_WRITERS = (("TensorFlow", "writer"), ("Keras", "keras"))
-
-
-def _grouped(by_version: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """What is said of versions, each thing once with all versions that it is said of."""
-    versions: dict[str, list[str]] = {}
-    for version, said in by_version.items():
-        versions.setdefault(said if isinstance(said, str) else ", ".join(said), []).append(version)
-    return list(versions.items())
-
-
-def _ranges(versions: Collection[str], order: list[str]) -> str:
-    """Versions that follow one another in `order` as "1.5 to 1.9"."""
-    chosen = [version in versions for version in order]
-    ranges = []
-    for found, group in itertools.groupby(range(len(order)), key=chosen.__getitem__):
-        first, *rest = group
-        if found:
-            ranges.append(f"{order[first]} to {order[rest[-1]]}" if rest else order[first])
-    return ", ".join(ranges)
-
-
-def _tensor(item: Mapping[str, Any]) -> tuple[str, str, str]:
-    shape = item.get("shape")
-    dimensions = "?" if shape is None else "x".join("?" if size in (None, -1) else str(size) for size in shape)
-    return str(item.get("name", "")), str(item.get("dtype", "")), dimensions or "scalar"
+    A model that was not scanned has not passed: its kind has nothing that could be looked at, and the user must know.
+    """
+    security = facts.get("security")
+    if security is None:
+        click.echo("--fail-on: this kind of model is not scanned.", err=True)
+        raise click.exceptions.Exit(FOUND)
+    severe = [finding for finding in security.get("findings", []) if is_as_severe(finding.get("severity"), fail_on)]
+    for finding in severe:
+        click.echo(finding_text(finding), err=True)
+    if severe or is_as_severe(security.get("highest"), fail_on):
+        raise click.exceptions.Exit(FOUND)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from modelmill.cli.connection import connected, connection_options, end_on_sigterm
 from modelmill.cli.conversion_run import ConversionRun, Specify
+from modelmill.cli.html_page import write_page
 from modelmill.cli.matrix_page import page_of
 from modelmill.cli.matrix_rows import MatrixRow, State, other_notes, rows_of
 from modelmill.cli.matrix_text import text_of
@@ -18,7 +18,6 @@ from modelmill.cli.progress import reporting
 from modelmill.cli.summary import explain
 from modelmill.cli.wanted import Wanted, wanted_options
 from modelmill.client import Client, conversion_pb2
-from modelmill.client.downloading import disk_named
 from modelmill.client.transfer import OnTransfer
 
 _PATH = click.Path(path_type=Path)
@@ -52,7 +51,7 @@ def command(wanted: Wanted, output: Path | None, page: Path | None, server: str 
             raise click.Abort from None
     rows, notes = rows_of(conversion), other_notes(conversion)
     if page is not None:
-        _write(page, page_of(conversion.spec.display_name or source.display_name, rows, notes))
+        write_page(page, page_of(conversion.spec.display_name or source.display_name, rows, notes))
         written["page"] = page
     _tell(conversion, rows, notes, written, as_json)
     if not any(row.state is State.DONE for row in rows):
@@ -69,18 +68,6 @@ def _with_every_version(wanted: Wanted) -> Specify:
         return spec
 
     return specify
-
-
-def _write(page: Path, text: str) -> None:
-    """Whole or not at all."""
-    beside = page.with_name(f".{page.name}.{os.getpid()}")
-    with disk_named(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(page)
-        finally:
-            beside.unlink(missing_ok=True)
 
 
 def _tell(

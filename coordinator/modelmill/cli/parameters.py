@@ -14,6 +14,8 @@ _UNITS = {"": 1, **{unit: 1 << (10 * power) for power, unit in enumerate("KMGT",
 _UNITS |= {f"{unit}IB": factor for unit, factor in _UNITS.items() if unit}
 _UNITS |= {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[a-zA-Z]*)")
+#: A node or tensor, a shape, a data type; "images:0" is a tensor's name.
+_INPUT = re.compile(r"[^=:]+(:\d+)?(=(?P<shape>[-?,0-9]*))?(:[a-z][a-z0-9]*)?")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,14 @@ class InputShape:
 
     name: str
     dimensions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A placeholder and the value that it shall always have, as `NAME=VALUE` says it."""
+
+    name: str
+    value: str
 
 
 class TargetType(click.ParamType):  # type: ignore[type-arg]
@@ -91,6 +101,41 @@ class ShapeType(click.ParamType):  # type: ignore[type-arg]
         if not name or not all(dimension.strip().isdecimal() and int(dimension) > 0 for dimension in dimensions):
             self.fail(f"{value!r} is not of the form NAME=1,224,224,3, all above 0.", param, ctx)
         return InputShape(name, tuple(int(dimension) for dimension in dimensions))
+
+
+class InputType(click.ParamType):  # type: ignore[type-arg]
+    """`NAME`, `NAME=1,224,224,3` or `NAME=1,224,224,3:float32`, where -1 or ? leaves a size open."""
+
+    name = "NAME[=SHAPE][:DTYPE]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as the freezer takes it, without blanks."""
+        text = "".join(str(value).split())
+        match = _INPUT.fullmatch(text)
+        sizes = match["shape"].split(",") if match is not None and match["shape"] else []
+        if match is None or not all(size in ("-1", "?") or (size.isdecimal() and int(size) > 0) for size in sizes):
+            self.fail(
+                f"{value!r} is not of the form NAME, NAME=1,224,224,3 or NAME=1,224,224,3:float32; "
+                "sizes are above 0, or -1 where they are open.",
+                param,
+                ctx,
+            )
+        return text
+
+
+class SettingType(click.ParamType):  # type: ignore[type-arg]
+    """`NAME=VALUE`."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Setting:
+        """The placeholder's name and its value, as text."""
+        if isinstance(value, Setting):
+            return value
+        name, _, text = str(value).partition("=")
+        if not name.strip() or not text.strip():
+            self.fail(f"{value!r} is not of the form NAME=VALUE, such as is_training=false.", param, ctx)
+        return Setting(name.strip(), text.strip())
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]

@@ -31,6 +31,9 @@ class Reporter(Protocol):
     def said(self, message: str) -> None:
         """A sentence."""
 
+    def began(self, what: str) -> None:
+        """Something runs that does not tell how far it is."""
+
 
 @contextmanager
 def reporting() -> Iterator[Reporter]:
@@ -70,6 +73,10 @@ class LineReporter:
     def said(self, message: str) -> None:
         """The sentence."""
         self._say(message)
+
+    def began(self, what: str) -> None:
+        """A line that says so."""
+        self._say(f"{what} ...")
 
     def _planned(self, plan: conversion_pb2.Plan) -> None:
         """The steps that are new: a plan goes on where a version of TensorFlow has failed."""
@@ -130,6 +137,10 @@ class BarReporter:
             progress = event.step_progress
             done = progress.fraction if progress.fraction >= 0 else None
             self._show(progress.step_id, done, None if done is None else 1.0, progress.message)
+
+    def began(self, what: str) -> None:
+        """A bar that moves until all are taken away."""
+        self._show(what, None, None, "")
 
     def said(self, message: str) -> None:
         """The sentence, above the bars."""

@@ -1,6 +1,6 @@
 """The command's root: what subcommands there are, and how errors and exit codes come out of them.
 
-Exit codes: 0 done, 1 it failed, 2 it was called in a way that makes no sense.
+Exit codes: 0 done, 1 it failed, 2 it was called in a way that makes no sense; 3 is `inspect --fail-on`'s own.
 """
 
 from __future__ import annotations

@@ -16,6 +16,9 @@ from modelmill.wire import failure_of, value_of
 Step = conversion_pb2.Step
 Verification = conversion_pb2.Verification
 
+#: How many nodes a change names.
+_NAMED = 3
+
 
 def show_conversion(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ()) -> None:
     """The summary on standard output, and why it failed on standard error."""
@@ -106,7 +109,17 @@ def _relative(output: conversion_pb2.OutputComparison) -> str:
 
 def _notes(conversion: conversion_pb2.Conversion) -> str:
     notes = dict.fromkeys([*conversion.plan.notes, *_step_notes(conversion.steps), *_unverified(conversion)])
-    return "\n".join(f"note: {note}" for note in notes)
+    lines = [f"change: {change}" for change in dict.fromkeys(_step_changes(conversion.steps))]
+    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+
+
+def _step_changes(steps: Iterable[conversion_pb2.Step]) -> Iterator[str]:
+    """What a step changed in the model, with the names of a few nodes of each change."""
+    for step in steps:
+        for change in value_of(step.facts).get("changes", []):
+            nodes, count = change["nodes"], int(change["count"])
+            more = f" and {count - _NAMED} more" if count > _NAMED else ""
+            yield f"{change['what']} ({', '.join(nodes[:_NAMED])}{more})"
 
 
 def _step_notes(steps: Iterable[conversion_pb2.Step]) -> Iterator[str]:

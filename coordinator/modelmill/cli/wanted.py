@@ -13,8 +13,11 @@ from google.protobuf.duration_pb2 import Duration
 
 from modelmill.cli.parameters import (
     InputShape,
+    InputType,
     PluginOption,
     PluginOptionType,
+    Setting,
+    SettingType,
     ShapeType,
     SizeType,
     TargetChoice,
@@ -38,6 +41,9 @@ class Wanted:
     tensorflow: str
     retry_versions: int | None
     output_nodes: tuple[str, ...]
+    inputs: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    use_moving_averages: bool
     input_shapes: tuple[InputShape, ...]
     dataset: Path | None
     seed: int
@@ -77,6 +83,12 @@ class Wanted:
         options = {plugin: collect_values(given) for plugin, given in pairs.items()}
         if self.output_nodes:
             options.setdefault("freezer", {})["outputs"] = list(self.output_nodes)
+        if self.inputs:
+            options.setdefault("freezer", {})["inputs"] = list(self.inputs)
+        if self.settings:
+            options.setdefault("freezer", {})["settings"] = {item.name: item.value for item in self.settings}
+        if self.use_moving_averages:
+            options.setdefault("freezer", {})["use_moving_averages"] = True
         return options
 
     def _verification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.VerificationRequest:
@@ -120,6 +132,22 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--output-node", "output_nodes", metavar="NAME", multiple=True, help="An output, where none is found."
     ),
+    click.option(
+        "--input",
+        "inputs",
+        type=InputType(),
+        multiple=True,
+        help="What to feed: a placeholder, or any tensor to cut the graph at, with shape and type where they are not "
+        "found: batch=1,224,224,3:float32.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        type=SettingType(),
+        multiple=True,
+        help="A placeholder that gets a fixed value: is_training=false, keep_prob=1.",
+    ),
+    click.option("--use-moving-averages", is_flag=True, help="Give variables the values of their moving averages."),
     click.option(
         "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
     ),

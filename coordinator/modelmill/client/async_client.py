@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from modelmill.client.sources import Source, collect
 from modelmill.client.transfer import OnTransfer, ignore_transfer
 from modelmill.client.uploading import Uploader
 from modelmill.errors import ModelmillError
+from modelmill.wire import struct_of, value_of
 
 #: Bytes of one message: a conversion's facts may be large.
 _MESSAGE_LIMIT = 64 << 20
@@ -145,7 +146,7 @@ class AsyncClient:
         return await call(self._patience, lambda: self._conversions.PlanConversion(request))
 
     async def inspect_model(self, source: artifact_pb2.Artifact, options: Struct | None = None) -> Struct:
-        """What a model is, read as data."""
+        """What an uploaded model is, read as data; options: those of the inspector."""
         request = conversion_pb2.InspectModelRequest(source=source, options=options)
         response: conversion_pb2.InspectModelResponse = await call(
             self._patience, lambda: self._conversions.InspectModel(request)
@@ -243,6 +244,27 @@ class AsyncClient:
         return await save(conversion, output, self._downloader, on_transfer)
 
     # All at once
+
+    async def inspect(
+        self,
+        source: Source | Path,
+        options: Mapping[str, Any] | None = None,
+        on_transfer: OnTransfer = ignore_transfer,
+    ) -> dict[str, Any]:
+        """Uploads a model and says what it is: the facts, as JSON values.
+
+        options: of the inspector, such as `input_shapes`, `outputs`, `signature_key`, `tags`, `picture`.
+        """
+        collected = collect(source) if isinstance(source, Path) else source
+        given = struct_of(options or {})
+        artifact = await self.upload(collected, "", on_transfer)
+        try:
+            return value_of(await self.inspect_model(artifact, given))
+        except ModelmillError as error:
+            if error.reason != "FILES_MISSING":
+                raise
+        await self.upload(collected, "", on_transfer)  # they were there, and were tidied away
+        return value_of(await self.inspect_model(artifact, given))
 
     async def convert(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -146,6 +146,15 @@ class Client:
         return self._loop.run(self._client.save(conversion, output, on_transfer))
 
     # All at once
+
+    def inspect(
+        self,
+        source: Source | Path,
+        options: Mapping[str, Any] | None = None,
+        on_transfer: OnTransfer = ignore_transfer,
+    ) -> dict[str, Any]:
+        """See `AsyncClient.inspect`."""
+        return self._loop.run(self._client.inspect(source, options, on_transfer))
 
     def convert(
         self,

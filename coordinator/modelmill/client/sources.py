@@ -1,7 +1,7 @@
 """What the user calls a model, as the files of a source artifact.
 
 A checkpoint is named by its prefix, as TensorFlow does: `model.ckpt` stands for `model.ckpt.index`, its
-`model.ckpt.data-*` and a graph. Nothing is read here: what the files are, the farm finds out.
+`model.ckpt.data-*` and a graph. No model is read here: what the files are, the farm finds out.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from modelmill.errors import ModelmillError
 #: A folder with more files than this is no model but a mistake, such as a home folder.
 FILES_LIMIT = 10_000
 
+_GRAPHS = ("graph.pb", "graph.pbtxt")
+_SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
+_META = re.compile(r"(?P<prefix>.+)\.meta")
+_LATEST = re.compile(r'^\s*model_checkpoint_path\s*:\s*"(?P<path>[^"]+)"', re.MULTILINE)
 _PART_OF_CHECKPOINT = re.compile(r"(?P<prefix>.+)\.(index|data-\d{5}-of-\d{5})")
 
 
@@ -41,8 +45,10 @@ class Source:
 def collect(source: Path, graph: Path | None = None) -> Source:
     """The files that a user means.
 
-    source: a checkpoint prefix, a file, or a folder, of which all files count but hidden ones.
-    graph: the graph of a checkpoint; where it is None, the `.meta` beside the checkpoint is taken, if there is one.
+    source: a checkpoint's prefix, any of its files or TensorFlow's note `checkpoint` beside them; another file; or a
+        folder, of which all files count but hidden ones. A saved_model.pb stands for its folder.
+    graph: the graph of a checkpoint; where it is None, the `.meta`, `graph.pb` or `graph.pbtxt` beside the
+        checkpoint is taken, if there is one.
 
     Links to files are followed, links to folders are not.
 
@@ -67,6 +73,8 @@ def _collect(source: Path, graph: Path | None) -> list[SourceFile]:
 def _files_of(source: Path, wants_graph: bool) -> Iterable[SourceFile]:
     if source.is_dir():
         return _folder(source)
+    if source.name in _SAVED_MODEL and source.with_name("variables").is_dir():
+        return _folder(source.parent)
     prefix = _checkpoint_prefix(source)
     if prefix is not None:
         return _checkpoint(prefix, wants_graph)
@@ -76,21 +84,46 @@ def _files_of(source: Path, wants_graph: bool) -> Iterable[SourceFile]:
 
 
 def _checkpoint_prefix(source: Path) -> Path | None:
-    """The prefix where the source is one, or is a part of a checkpoint; a file of exactly that name comes first."""
-    if source.is_file():
-        part = _PART_OF_CHECKPOINT.fullmatch(source.name)
-        source = source.with_name(part["prefix"]) if part else source
-        return source if part and _beside(source, ".index").is_file() else None
-    return source if _beside(source, ".index").is_file() else None
+    """The prefix where the source is one, a part of a checkpoint, its .meta, or a note of which is the latest.
+
+    A file of exactly that name comes first; it may be a checkpoint of the one-file format, if a .meta lies beside it.
+    """
+    if not source.is_file():
+        return source if _is_prefix(source) else None
+    part = _PART_OF_CHECKPOINT.fullmatch(source.name) or _META.fullmatch(source.name)
+    if part is not None:
+        source = source.with_name(part["prefix"])
+        return source if _is_prefix(source) or (part.re is _META and source.is_file()) else None
+    if source.name == "checkpoint":
+        return _latest(source)
+    return source if _beside(source, ".meta").is_file() else None
+
+
+def _is_prefix(source: Path) -> bool:
+    return _beside(source, ".index").is_file()
+
+
+def _latest(note: Path) -> Path | None:
+    """The checkpoint beside TensorFlow's note that it names, perhaps by another machine's path."""
+    match = _LATEST.search(note.read_text(encoding="utf-8", errors="replace"))
+    latest = note.with_name(re.split(r"[/\\]", match["path"])[-1]) if match else None
+    return latest if latest is not None and _is_prefix(latest) else None
 
 
 def _checkpoint(prefix: Path, wants_graph: bool) -> Iterator[SourceFile]:
-    yield _named(_beside(prefix, ".index"))
+    """The index or the whole of an old checkpoint, the data, and a graph."""
+    yield _named(_beside(prefix, ".index") if _is_prefix(prefix) else prefix)
     data = re.compile(re.escape(prefix.name) + r"\.data-\d{5}-of-\d{5}")
     yield from (_named(file) for file in sorted(prefix.parent.iterdir()) if data.fullmatch(file.name))
-    meta = _beside(prefix, ".meta")
-    if wants_graph and meta.is_file():
-        yield _named(meta)
+    graph = _graph_beside(prefix) if wants_graph else None
+    if graph is not None:
+        yield _named(graph)
+
+
+def _graph_beside(prefix: Path) -> Path | None:
+    """The checkpoint's .meta, or else what is most often called the graph."""
+    files = [_beside(prefix, ".meta"), *(prefix.with_name(name) for name in _GRAPHS)]
+    return next((file for file in files if file.is_file()), None)
 
 
 def _folder(folder: Path) -> list[SourceFile]:

@@ -25,7 +25,16 @@ from modelmill.conversions.step_key import step_key
 from modelmill.conversions.step_runner import StepRunner
 from modelmill.errors import Failure, Fault, ModelmillError
 from modelmill.fleet.local import LocalFleet
-from modelmill.planning import ConversionSpec, Plan, PlannedStep, check_specification, plan_conversion, plan_inspection
+from modelmill.planning import (
+    ConversionSpec,
+    Plan,
+    PlannedStep,
+    check_specification,
+    further_inspections,
+    plan_conversion,
+    plan_further_inspection,
+    plan_inspection,
+)
 from modelmill.planning.plan import SOURCE
 from modelmill.settings import Settings
 from modelmill.values import Artifact, StepLimits, StepOrder
@@ -126,16 +135,33 @@ class Conversions:
         catalog = await self._check(spec)
         options = spec.plugin_options.get("inspector", {})
         step = plan_inspection(catalog.plugins, catalog.environments, options)
-        facts = await self._inspect(step, spec.source, spec.limits, catalog)
+        facts = await self._inspect(step, spec.source.of_kind(""), spec.limits, catalog)
         plan = plan_conversion(spec, facts, catalog.plugins, catalog.environments)
         return replace(plan, steps=(step, *plan.steps))
 
     async def inspect(self, source: Artifact, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What a model is, read as data."""
+        """What a model is, read as data: what recognises it says, and what every further inspection of its kind adds.
+
+        Facts that are there already stay as they are, but for `notes`, which are joined. A further inspection that
+        fails costs what it would have added: a note says why.
+        """
         self._check_artifact(source)
         catalog = await self.catalog()
         step = plan_inspection(catalog.plugins, catalog.environments, options)
-        return await self._inspect(step, source, StepLimits(), catalog)
+        facts = dict(await self._inspect(step, source.of_kind(""), StepLimits(), catalog))
+        recognised = source.of_kind(facts["kind"])
+        notes = list(facts.get("notes", []))
+        for hop in further_inspections(catalog.plugins, recognised.kind):
+            try:
+                step = plan_further_inspection(hop, catalog.environments, options)
+                more = await self._inspect(step, recognised, StepLimits(), catalog)
+            except ModelmillError as error:
+                name = f"{hop.plugin.name}'s {hop.edge.name}"
+                notes.append(f"What {name} would say is not known: {error} ({error.reason})")
+            else:
+                notes += [note for note in more.get("notes", []) if note not in notes]
+                facts = {**more, **facts}
+        return {**facts, "notes": notes}
 
     async def catalog(self) -> Catalog:
         """The plug-ins and environments of this moment."""
@@ -171,7 +197,7 @@ class Conversions:
     async def _inspect(
         self, step: PlannedStep, source: Artifact, limits: StepLimits, catalog: Catalog
     ) -> Mapping[str, Any]:
-        inputs = {name: source.of_kind("") for name, where in step.inputs.items() if where == SOURCE}
+        inputs = {name: source for name, where in step.inputs.items() if where == SOURCE}
         key = step_key(step, catalog.plugin(step.plugin), catalog.environment(step.environment), inputs, "")
         order = StepOrder("", step.id, step.plugin, step.edge, step.environment, step.options, inputs, limits)
         run = await self._runner.run(key, order, _Nobody())

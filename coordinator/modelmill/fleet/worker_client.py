@@ -16,7 +16,8 @@ from modelmill.artifacts.store import ArtifactStore
 from modelmill.errors import Fault, ModelmillError
 from modelmill.values import Artifact, BrokenPlugin, File, StepOrder, StepResult, WorkerDescription
 
-_MESSAGE_LIMIT = 16 << 20
+#: Bytes of one message: facts may be 8 MiB of JSON, in which a number of one digit is eleven bytes on the wire.
+_MESSAGE_LIMIT = 64 << 20
 #: Files up to this many bytes are kept side by side while the next ones come: each waits for the disk.
 _SMALL = 1 << 20
 #: Seconds in which a worker that is asked whether it is there must answer.

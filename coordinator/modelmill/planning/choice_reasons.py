@@ -32,6 +32,8 @@ def _reason_of_version(
         return f"TensorFlow {version} {_reason_of_wish(need, need.wish, version, _span(ranked))}"
     if preference is Preference.MAKER and need.maker:
         return _reason_of_maker(need, chosen, everything)
+    if preference is Preference.WRITER and any(made.name == need.maker and made.tensorflow for made in everything):
+        return _reason_of_maker(need, chosen, everything)
     if preference is Preference.WRITER:
         here = "whose Python is on this machine" if _some_lack_python(ranked) else "here"
         return _reason_of_writer(need, chosen, version, here)

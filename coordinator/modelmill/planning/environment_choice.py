@@ -89,14 +89,16 @@ def _order(need: Need, environment: Environment, version: str, maker: Environmen
         return _not_older(release(version), release(made_with)) if made_with else newest
     if need.edge.preference is Preference.WRITER:
         # Several versions do here. One whose Python must be fetched comes last: not every machine can fetch it.
-        return environment.without_python, _near_writer(need, environment, version, newest)
+        return environment.without_python, _near_writer(need, environment, version, newest, maker)
     return not is_preferred(need, version), newest
 
 
 def _near_writer(
-    need: Need, environment: Environment, version: str, newest: tuple[int, int, int]
+    need: Need, environment: Environment, version: str, newest: tuple[int, int, int], maker: Environment | None
 ) -> tuple[object, ...]:
-    writer = need.reads.writer if need.reads else ""
+    """What a step on the way made was written by that step's TensorFlow, whoever wrote the source."""
+    made_with = maker.tensorflow if maker else None
+    writer = made_with or (need.reads.writer if need.reads else "")
     if writer:
         return _not_older(release(version), release(minor(writer)))
     if not need.producer and need.reads and need.reads.readable:

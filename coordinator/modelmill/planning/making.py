@@ -21,7 +21,8 @@ def add_making(draft: Draft, wanted: Wanted) -> list[str]:
     for hop, need in zip(route, _needs(draft, wanted, route), strict=True):
         last = hop is route[-1]
         model = made[-1]
-        rewrite = draft.rewrite_before(hop)
+        # What only selects from a model leaves the rest of it as it is.
+        rewrite = draft.rewrite_before(hop) if hop.edge.output != hop.kind else None
         if rewrite is not None:
             model = _add_rewrite(draft, wanted, rewrite, need, model)
         options, label = (wanted.request.options, wanted.label) if last else ({}, "")

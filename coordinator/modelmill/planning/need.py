@@ -37,7 +37,8 @@ class Need:
     reads: who can read what the step is given, where that has the source's operations; None where anybody can.
     strips: whether somebody drops attributes that a version does not know: "" nobody, "itself" the step, "before" an
         earlier step that knows for which version.
-    maker: the environment of the step that made the model; empty where none did.
+    maker: the environment of the step that made the model; empty where none did. Its TensorFlow, where it has one,
+        counts as the model's writer.
     wish: the versions that the user allows; None for all.
     tried: versions in which this edge has failed for this target.
     feeds: the step that takes what this one makes, where it is particular about which version made it.

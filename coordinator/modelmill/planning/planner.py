@@ -7,46 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from modelmill.errors import ModelmillError
-from modelmill.planning.draft import Draft, EdgeName, Wanted, with_defaults
-from modelmill.planning.environment_choice import choose_environment, window
+from modelmill.planning.draft import Draft, EdgeName, Wanted
+from modelmill.planning.environment_choice import window
 from modelmill.planning.making import add_making, version_needs
-from modelmill.planning.need import Need, Tried, may_feed, meets, reads
-from modelmill.planning.plan import SOURCE, Delivery, Plan, PlannedStep
-from modelmill.planning.routes import hops
-from modelmill.planning.specification import ConversionSpec, TargetRequest, check_options
+from modelmill.planning.need import Tried, may_feed, meets, reads
+from modelmill.planning.plan import Delivery, Plan
+from modelmill.planning.specification import ConversionSpec, TargetRequest
 from modelmill.planning.verifying import add_contrast, add_verification
 from modelmill.planning.versions import one_of_every, parse_wish, release
-from modelmill.values import Availability, Environment, Plugin, Role
-
-INSPECT_STEP = "inspect"
-
-
-def plan_inspection(
-    plugins: Iterable[Plugin], environments: Iterable[Environment], options: Mapping[str, Any]
-) -> PlannedStep:
-    """The step that says what the source is: it comes before every plan and is cached like any other.
-
-    Raises ModelmillError NO_INSPECTOR where no plug-in inspects.
-    """
-    inspectors = hops(plugins, Role.INSPECT)
-    if not inspectors:
-        raise ModelmillError("NO_INSPECTOR", "No plug-in of this farm inspects models; install modelmill-inspector.")
-    hop = inspectors[0]
-    check_options(hop.edge.options_schema, options, f"the plug-in {hop.plugin.name}")
-    choice = choose_environment(Need(hop), environments)
-    (name,) = hop.edge.inputs
-    return PlannedStep(
-        id=INSPECT_STEP,
-        plugin=hop.plugin.name,
-        edge=hop.edge.name,
-        environment=choice.environment.name,
-        inputs={name: SOURCE},
-        options=with_defaults(hop.edge, options),
-        output=hop.edge.output,
-        target="",
-        reason=f"says what the source is; {choice.reason}",
-        tensorflow=choice.environment.tensorflow or "",
-    )
+from modelmill.values import Availability, Environment, Plugin
 
 
 def plan_conversion(

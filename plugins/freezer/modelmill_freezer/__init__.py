@@ -1,13 +1,15 @@
-"""The freezer: a checkpoint and its graph, or a GraphDef as a user has it, become a frozen graph."""
+"""The freezer: checkpoints, SavedModels, Keras models and GraphDefs become frozen graphs."""
 
 import importlib
 from typing import Iterator
 
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
-from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Target
 
-from modelmill_freezer._steps import FreezeOptions, freeze, normalise
+from modelmill_freezer._keras_step import freeze_keras
+from modelmill_freezer._saved_model_step import SavedModelFreezing, freeze_saved_model
+from modelmill_freezer._steps import FreezeOptions, freeze, normalise, select
 
 __version__ = "0.1.0"
 
@@ -18,7 +20,7 @@ def modelmill_plugins() -> Iterator[Plugin]:
     yield Plugin(
         name="freezer",
         version=__version__,
-        summary="Turns checkpoints and GraphDefs into frozen graphs with named inputs and outputs",
+        summary="Turns checkpoints, SavedModels, Keras models and GraphDefs into frozen graphs",
         edges=(
             Edge(
                 name="freeze",
@@ -31,12 +33,58 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 preference=Preference.WRITER,
             ),
             Edge(
+                name="freeze-saved-model",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.saved_model"),),
+                output="tf.frozen_graph",
+                run=freeze_saved_model,
+                options=SavedModelFreezing,
+                requires=("tensorflow>=1.5",),
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="freeze-keras-h5",
+                role=Role.CONVERT,
+                inputs=(("model", "keras.h5"),),
+                output="tf.frozen_graph",
+                run=freeze_keras,
+                options=FreezeOptions,
+                requires=("tensorflow>=1.11",),  # Before that TensorFlow comes without h5py.
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="freeze-keras",
+                role=Role.CONVERT,
+                inputs=(("model", "keras.v3"),),
+                output="tf.frozen_graph",
+                run=freeze_keras,
+                options=FreezeOptions,
+                requires=("tensorflow>=2.12",),  # The first that reads a .keras archive.
+                preference=Preference.WRITER,
+            ),
+            Edge(
                 name="normalise",
                 role=Role.CONVERT,
                 inputs=(("model", "tf.graph_def"),),
                 output="tf.frozen_graph",
                 run=normalise,
                 options=FreezeOptions,
+            ),
+            Edge(
+                name="select",
+                role=Role.CONVERT,
+                inputs=(("model", "tf.frozen_graph"),),
+                output="tf.frozen_graph",
+                run=select,
+                options=FreezeOptions,
+            ),
+        ),
+        targets=(
+            Target(
+                name="frozen-graph",
+                kind="tf.frozen_graph",
+                summary="GraphDef with constants for variables, and the names of its inputs and outputs",
+                edge="freeze",
             ),
         ),
         preload=_preload,

@@ -1,6 +1,6 @@
 """Which tensors become the inputs and outputs of the frozen graph: those that the user names, or those found."""
 
-import difflib
+from dataclasses import replace
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from modelmill_worker import graph_def, tensors
@@ -16,26 +16,29 @@ from modelmill_worker.graph_outputs import (
     output_tensors,
     placeholder_tensor,
 )
-from modelmill_worker.signature import Signature, Tensor
+from modelmill_worker.signature import Tensor
 
-#: How many names an error proposes.
-_PROPOSALS = 5
-_LEAST_LIKENESS = 0.6
+from modelmill_freezer._nearest_names import PROPOSALS, nearest_names
 
 
-def choose_endpoints(graph: GraphDef, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:
-    """The signature that the frozen graph will have.
+def choose_outputs(graph: GraphDef, names: Sequence[str]) -> Tuple[Tensor, ...]:
+    """The outputs of these node or tensor names, or those found where there are none.
 
-    outputs, inputs: node or tensor names; where empty, they are found.
-    Raises StepError OUTPUT_NOT_FOUND, INPUT_NOT_FOUND, INPUTS_MISSING or TENSOR_NAME_MALFORMED.
+    Raises StepError OUTPUT_NOT_FOUND or TENSOR_NAME_MALFORMED.
     """
-    chosen = _named_outputs(graph, outputs) if outputs else _found_outputs(graph)
-    nodes = [graph_def.node_name(tensor.tensor) for tensor in chosen]
-    needed = find_inputs(graph, nodes)
-    fed = _named_inputs(graph, inputs, nodes, needed) if inputs else needed
+    return _named_outputs(graph, names) if names else _found_outputs(graph)
+
+
+def choose_inputs(graph: GraphDef, outputs: Sequence[str], names: Sequence[str]) -> Tuple[Tensor, ...]:
+    """The placeholders of these names, or all that the output nodes depend on where there are none.
+
+    Raises StepError INPUT_NOT_FOUND, INPUTS_MISSING or TENSOR_NAME_MALFORMED.
+    """
+    needed = find_inputs(graph, outputs)
+    fed = _named_inputs(graph, names, outputs, needed) if names else needed
     if not fed:
-        raise _no_input(graph, nodes)
-    return Signature(inputs=fed, outputs=chosen)
+        raise _no_input(graph, outputs)
+    return fed
 
 
 def fix_input_shapes(graph: GraphDef, shapes: Dict[str, Tuple[int, ...]]) -> None:
@@ -61,7 +64,12 @@ def fix_input_shapes(graph: GraphDef, shapes: Dict[str, Tuple[int, ...]]) -> Non
 def refreshed_inputs(graph: GraphDef, inputs: Sequence[Tensor]) -> Tuple[Tensor, ...]:
     """The same inputs with the shapes that the graph's placeholders have now."""
     nodes = graph_def.nodes_by_name(graph)
-    return tuple(placeholder_tensor(nodes[tensor.name], graph.versions.producer) for tensor in inputs)
+    return tuple(
+        replace(
+            placeholder_tensor(nodes[graph_def.node_name(tensor.tensor)], graph.versions.producer), name=tensor.name
+        )
+        for tensor in inputs
+    )
 
 
 def _found_outputs(graph: GraphDef) -> Tuple[Tensor, ...]:
@@ -114,30 +122,9 @@ def _named_inputs(
     return tuple(chosen)
 
 
-def nearest_names(name: str, names: Iterable[str]) -> List[str]:
-    """The names most like this one, the likest first; a like last part of the path counts nearly as much."""
-    likeness = [(_likeness(name, other), other) for other in names]
-    likeness.sort(key=lambda pair: (-pair[0], len(pair[1])))
-    return [other for likely, other in likeness[:_PROPOSALS] if likely >= _LEAST_LIKENESS]
-
-
-def _likeness(name: str, other: str) -> float:
-    """From 0 to 1; cheap bounds spare most of the names of a large graph the exact ratio."""
-    best = 0.0
-    for first, second, weight in ((name, other, 1.0), (_last_part(name), _last_part(other), 0.95)):
-        matcher = difflib.SequenceMatcher(None, first.lower(), second.lower(), autojunk=False)
-        if weight * matcher.real_quick_ratio() > best and weight * matcher.quick_ratio() >= _LEAST_LIKENESS:
-            best = max(best, weight * matcher.ratio())
-    return best
-
-
-def _last_part(name: str) -> str:
-    return name.rsplit("/", 1)[-1]
-
-
 def _unknown_output(graph: GraphDef, reference: str) -> StepError:
     nearest = nearest_names(graph_def.node_name(reference), (node.name for node in graph.node))
-    candidates = [tensor.name for tensor in find_outputs(graph)][:_PROPOSALS]
+    candidates = [tensor.name for tensor in find_outputs(graph)][:PROPOSALS]
     message = "The graph has no output {}.".format(reference)
     return _not_found("OUTPUT_NOT_FOUND", message, reference, nearest, candidates)
 
@@ -146,7 +133,7 @@ def _unknown_input(graph: GraphDef, reference: str) -> StepError:
     placeholders = [node.name for node in graph.node if node.op in FED and not is_setting(node)]
     nearest = nearest_names(graph_def.node_name(reference), placeholders)
     message = "{} is not a placeholder that the outputs depend on.".format(reference)
-    return _not_found("INPUT_NOT_FOUND", message, reference, nearest, placeholders[:_PROPOSALS])
+    return _not_found("INPUT_NOT_FOUND", message, reference, nearest, placeholders[:PROPOSALS])
 
 
 def _not_found(reason: str, message: str, name: str, nearest: List[str], candidates: List[str]) -> StepError:

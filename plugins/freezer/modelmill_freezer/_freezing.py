@@ -1,14 +1,16 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
+from typing import Dict, Iterable, List, Mapping, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensors
-from modelmill_worker.dataflow import Dataflow, prune
-from modelmill_worker.errors import StepError
+from modelmill_worker.dataflow import prune
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
+from modelmill_freezer._functions import Library
+from modelmill_freezer._shadow_variables import find_shadows
+from modelmill_freezer._variable_handles import Variable, use_values
 from modelmill_freezer._variables import VariableReader
 
 #: Operations on references to variables, and those that do the same to values. Updates of moving averages that lie in
@@ -25,18 +27,22 @@ _ON_VALUES = {
     "AssignSub": "Sub",
 }
 _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
-#: What passes a resource handle on and can pass a value on as well.
-_CARRIERS = frozenset(["Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration", "StopGradient"])
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A graph without variables, and how many variables went into it with how many elements."""
+    """A graph without variables, and how many variables went into it with how many elements.
+
+    shadows: for variables that took the value of their moving average, its key.
+    without_shadow: the variables that have no moving average and took their own value, where averages were asked for.
+    """
 
     graph: GraphDef
     variables: int
     parameters: int
     notes: Tuple[str, ...]
+    shadows: Dict[str, str]
+    without_shadow: Tuple[str, ...]
 
 
 def has_variables(graph: GraphDef) -> bool:
@@ -44,23 +50,41 @@ def has_variables(graph: GraphDef) -> bool:
     return any(node.op in graph_def.VARIABLES for node in graph.node)
 
 
-def freeze_graph(graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str]) -> Frozen:
+def freeze_graph(
+    graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str], use_moving_averages: bool = False
+) -> Frozen:
     """The part of the graph that computes the output nodes, with each variable a constant of the same name.
 
     values: checkpoint keys to arrays; each is read once.
-    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE or GRAPH_TOO_LARGE.
+    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, GRAPH_TOO_LARGE or
+    MOVING_AVERAGES_MISSING.
     """
     frozen = prune(graph, outputs)
     variables = [node for node in frozen.node if node.op in graph_def.VARIABLES]
-    reader = VariableReader(graph, values)
+    names = [node.name for node in variables]
+    shadows = find_shadows(graph, names, values) if use_moving_averages else {}
+    reader = VariableReader(graph, values, shadows)
     reader.check(variables)
     notes = _note_updates(frozen)
-    handles = {node.name: node.attr["dtype"].type for node in variables if node.op == "VarHandleOp"}
+    handles = {node.name: _variable(node) for node in variables if node.op == "VarHandleOp"}
     parameters = _replace_by_constants(variables, reader)
-    _read_values_instead_of_handles(frozen, handles)
+    use_values(frozen, handles, _library_of)
     for node in frozen.node:
         _drop_references(node)
-    return Frozen(frozen, len(variables), parameters, notes)
+    without = tuple(name for name in names if name not in shadows) if use_moving_averages else ()
+    return Frozen(frozen, len(variables), parameters, notes, shadows, without)
+
+
+def _variable(node: NodeDef) -> Variable:
+    shape = tensors.decode_shape(node.attr["shape"].shape) if "shape" in node.attr else None
+    return Variable(node.attr["dtype"].type, shape)
+
+
+def _library_of(graph: GraphDef) -> Library:
+    """Functions are read where TensorFlow is; a graph without any can be frozen anywhere."""
+    from modelmill_freezer._tensorflow import library_of
+
+    return library_of(graph)
 
 
 def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> int:
@@ -103,54 +127,3 @@ def _drop_references(node: NodeDef) -> None:
         for attribute in _UPDATE_ATTRIBUTES:
             if attribute in node.attr:
                 del node.attr[attribute]
-
-
-def _read_values_instead_of_handles(graph: GraphDef, handles: Dict[str, int]) -> None:
-    """Turn every use of a variable's handle into a use of its value; `handles`: variables to their data types."""
-    if not handles:
-        return
-    flow = Dataflow(graph)
-    waiting = [(user, kind) for name, kind in handles.items() for user in flow.consumers[name]]
-    done: Set[str] = set()
-    while waiting:
-        name, kind = waiting.pop()
-        if name in done:
-            continue
-        done.add(name)
-        node = flow.nodes[name]
-        if node.op in _CARRIERS and tensors.data_type(node.attr["T"].type) is tensors.RESOURCE:
-            node.attr["T"].type = kind
-            waiting.extend((user, kind) for user in flow.consumers[name])
-        else:
-            _use_value(node, kind)
-
-
-def _use_value(node: NodeDef, kind: int) -> None:
-    if node.op == "ReadVariableOp":
-        _become_operation(node, "Identity", {"T": kind}, 1)
-    elif node.op == "ResourceGather" and not node.attr["batch_dims"].i:
-        # Gather rather than GatherV2: its axis would be a constant outside of the loop that the node may be in.
-        _become_operation(node, "Gather", {"Tparams": kind, "Tindices": node.attr["Tindices"].type}, 2)
-    elif node.op == "ResourceGatherNd":
-        _become_operation(node, "GatherNd", {"Tparams": kind, "Tindices": node.attr["Tindices"].type}, 2)
-    elif node.op == "VariableShape":
-        _become_operation(node, "Shape", {"T": kind, "out_type": node.attr["out_type"].type or 3}, 1)
-    elif node.op == "VarIsInitializedOp":
-        _become(node, graph_def.new_constant(node.name, np.array(True)))
-    else:
-        raise StepError(
-            "UNSUPPORTED_VARIABLE_USE",
-            "{} ({}) takes a variable itself and not its value, which a frozen graph cannot do. "
-            "Export the model without it, or choose outputs that do not need it.".format(node.name, node.op),
-            {"node": node.name, "operation": node.op},
-        )
-
-
-def _become_operation(node: NodeDef, operation: str, types: Dict[str, int], data_inputs: int) -> None:
-    """Another operation in a node's place, with its first data inputs and its control inputs."""
-    inputs = graph_def.data_inputs(node)[:data_inputs]
-    inputs += [reference for reference in node.input if graph_def.is_control(reference)]
-    fresh: Any = graph_def.new_node(node.name, operation, tuple(inputs))
-    for attribute, number in types.items():
-        fresh.attr[attribute].type = number
-    _become(node, fresh)

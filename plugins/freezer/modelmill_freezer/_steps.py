@@ -1,19 +1,25 @@
-"""The freezer's two steps."""
+"""The freezer's steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
-from modelmill_worker import graph_def, signature, source_files
-from modelmill_worker.dataflow import prune
+from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
+from modelmill_worker.dataflow import Dataflow, prune
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.options import option
 from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature
+from modelmill_worker.source_files import SourceFile
 
-from modelmill_freezer._endpoints import choose_endpoints, fix_input_shapes, refreshed_inputs
+from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, has_variables
+from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name, merged, side_effects
+from modelmill_freezer._shadow_variables import refuse_shadows
+from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
+from modelmill_freezer.inference.changes import Change
+from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
 GRAPH_FILE = "graph.pb"
 
@@ -23,9 +29,22 @@ class FreezeOptions:
     """What the frozen graph must compute, and from what."""
 
     outputs: Tuple[str, ...] = option((), "Nodes or tensors that the graph must compute; found where none are named.")
-    inputs: Tuple[str, ...] = option((), "Placeholders to feed, in this order; found where none are named.")
+    inputs: Tuple[str, ...] = option(
+        (),
+        "What to feed, in this order: placeholders, or any tensors to cut the graph at, as NAME, NAME=1,224,224,3 or "
+        "NAME=1,224,224,3:float32; found where none are named.",
+    )
     input_shapes: Dict[str, Tuple[int, ...]] = option(  # noqa: RUF009 - option() makes a default_factory of the dict
         {}, "Shapes for placeholders, by name; -1 leaves a dimension open."
+    )
+    settings: Dict[str, str] = option(  # noqa: RUF009
+        {}, "Placeholders that become constants, with values as JSON: is_training=false, keep_prob=1."
+    )
+    use_moving_averages: bool = option(
+        False, "Give variables the values of their moving averages (tf.train.ExponentialMovingAverage)."
+    )
+    inline_functions: bool = option(
+        True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
     )
 
 
@@ -38,26 +57,58 @@ def freeze(step: Step) -> Dict[str, Any]:
     graph_file = source_files.choose_graph(files, checkpoint)
     step.progress(0.0, "reading {}".format(graph_file.name))
     graph = graph_def.read(graph_file.path)
-    endpoints = _prepare(graph, step.options)
+    nodes_before = len(graph.node)
+    inferring = _prepare(graph, step.options, graph_file)
+    endpoints = inferring.endpoints
     step.progress(0.3, "reading {}".format(checkpoint.name))
-    frozen = freeze_graph(graph, CheckpointValues(checkpoint.prefix), _output_nodes(endpoints))
-    notes = list(frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
+    values = CheckpointValues(checkpoint.prefix)
+    initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, values)
+    graph, calls = _without_calls(graph, _output_nodes(endpoints) + list(initializers), step.options)
+    endpoints = replace(endpoints, initializers=initializers)
+    kept = _output_nodes(endpoints) + list(initializers)
+    frozen = freeze_graph(graph, values, kept, step.options.use_moving_averages)
+    endpoints = replace(endpoints, reference=replace(endpoints.reference, averages=frozen.shadows))
+    notes = list(inferring.notes + frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
     notes += told
     _write(step, frozen.graph, replace(endpoints, outputs=outputs))
-    facts = _facts(graph, frozen.graph, endpoints, notes)
+    inferring = replace(inferring, changes=inferring.changes + calls)
+    facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
+    if step.options.use_moving_averages:
+        facts.update(moving_averages=sorted(frozen.shadows), without_moving_average=list(frozen.without_shadow))
     return facts
 
 
 def normalise(step: Step) -> Dict[str, Any]:
     """A GraphDef without variables, as a user has it, becomes a frozen graph: pruned, and with a signature."""
+    return _normalise(step, step.options)
+
+
+def select(step: Step) -> Dict[str, Any]:
+    """A graph that was frozen here keeps its inputs and outputs, and computes what is asked for where it is asked."""
+    named = signature.read(step.inputs["model"].path)
+    options = step.options
+    if options == FreezeOptions():
+        graph = graph_def.read(step.inputs["model"].path / GRAPH_FILE)
+        _write(step, graph, named)
+        return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
+    outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
+    return _normalise(step, replace(options, outputs=outputs))
+
+
+def _normalise(step: Step, options: FreezeOptions) -> Dict[str, Any]:
+    refuse_shadows(options.use_moving_averages)
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)
-    endpoints = _prepare(graph, step.options)
-    pruned = prune(graph, _output_nodes(endpoints))
+    nodes_before = len(graph.node)
+    inferring = _prepare(graph, options, graph_file)
+    endpoints = inferring.endpoints
+    initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
+    endpoints = replace(endpoints, initializers=initializers)
+    pruned = prune(graph, _output_nodes(endpoints) + list(initializers))
     if has_variables(pruned):
         raise StepError(
             "CHECKPOINT_MISSING",
@@ -65,18 +116,35 @@ def normalise(step: Step) -> Dict[str, Any]:
             "Give the checkpoint's prefix as the model and the graph with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
-    if step.options.input_shapes:
+    if options.input_shapes:
         endpoints = replace(endpoints, outputs=tuple(replace(tensor, shape=None) for tensor in endpoints.outputs))
-    notes = tidy(pruned, _input_nodes(endpoints))
+    notes = list(inferring.notes) + tidy(pruned, _input_nodes(endpoints))
     _write(step, pruned, endpoints)
-    return dict(_facts(graph, pruned, endpoints, notes), graph=graph_file.name)
+    return dict(_facts(nodes_before, pruned, inferring, notes), graph=graph_file.name)
 
 
-def _prepare(graph: GraphDef, options: FreezeOptions) -> Signature:
-    """Choose inputs and outputs, and fix the shapes asked for."""
-    endpoints = choose_endpoints(graph, options.outputs, options.inputs)
+def _prepare(graph: GraphDef, options: FreezeOptions, file: SourceFile) -> InferenceGraph:
+    """Make it an inference graph, choose inputs and outputs, and fix the shapes asked for; in place."""
+    outputs = options.outputs or meta_graph_signature.read_outputs(file.path)
+    inferring = make_inference_graph(graph, outputs, options.inputs, options.settings, fed=tuple(options.input_shapes))
     fix_input_shapes(graph, options.input_shapes)
-    return replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs))
+    endpoints = inferring.endpoints
+    return replace(inferring, endpoints=replace(endpoints, inputs=refreshed_inputs(graph, endpoints.inputs)))
+
+
+def _without_calls(
+    graph: GraphDef, needed: Sequence[str], options: FreezeOptions
+) -> Tuple[GraphDef, Tuple[Change, ...]]:
+    """The graph with its calls of functions inlined, but under their names where they are outputs."""
+    from modelmill_freezer._tensorflow import library_of
+
+    if not graph.library.function or not options.inline_functions:
+        return graph, ()
+    inlined = inline_calls(graph, needed, library_of(graph))
+    keep_name(inlined, needed)
+    changes = inlined.changes(Dataflow(graph).ancestors(needed)) + side_effects(inlined.graph, needed)
+    changes += inline_in_functions(inlined.graph, needed, library_of(inlined.graph))
+    return inlined.graph, merged(changes)
 
 
 def _output_nodes(endpoints: Signature) -> List[str]:
@@ -92,11 +160,12 @@ def _write(step: Step, graph: GraphDef, endpoints: Signature) -> None:
     signature.write(step.output, endpoints)
 
 
-def _facts(before: GraphDef, after: GraphDef, endpoints: Signature, notes: List[str]) -> Dict[str, Any]:
+def _facts(nodes_before: int, after: GraphDef, inferring: InferenceGraph, notes: List[str]) -> Dict[str, Any]:
     return {
-        "inputs": _input_nodes(endpoints),
-        "outputs": [tensor.name for tensor in endpoints.outputs],
-        "nodes_before": len(before.node),
+        "inputs": [tensor.name for tensor in inferring.endpoints.inputs],
+        "outputs": [tensor.name for tensor in inferring.endpoints.outputs],
+        "nodes_before": nodes_before,
         "nodes": len(after.node),
+        "changes": [change.fact() for change in inferring.changes],
         "notes": notes,
     }

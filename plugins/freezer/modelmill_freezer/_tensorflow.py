@@ -1,15 +1,18 @@
 """All that the freezer asks of TensorFlow: a checkpoint's values, and the shapes that a graph implies."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, op_versions, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Tensor
+
+from modelmill_freezer._functions import Library
 
 
 def _version_1() -> Any:
@@ -62,6 +65,20 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
             ),
             {"checkpoint": name, "error": what},
         )
+
+
+def definition(operation: str) -> Optional[Any]:
+    """An operation's OpDef; None where this TensorFlow does not know it."""
+    registry: Any = importlib.import_module("tensorflow.python.framework.op_def_registry")
+    importlib.import_module("tensorflow")  # which registers the operations
+    if hasattr(registry, "get"):
+        return registry.get(operation)
+    return registry.get_registered_ops().get(operation)
+
+
+def library_of(graph: GraphDef) -> Library:
+    """The functions of a graph, with this TensorFlow's definitions of operations."""
+    return Library(graph, definition)
 
 
 def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Tensor, ...], Tuple[str, ...]]:

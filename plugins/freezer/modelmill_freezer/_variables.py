@@ -10,7 +10,7 @@ from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
-from modelmill_freezer._endpoints import nearest_names
+from modelmill_freezer._nearest_names import nearest_names
 
 #: How many missing variables an error names.
 _NAMED = 5
@@ -39,8 +39,10 @@ class VariableReader:
     variables and moving averages. Elsewhere the key is the variable's own name.
     """
 
-    def __init__(self, graph: GraphDef, values: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, graph: GraphDef, values: Mapping[str, np.ndarray], shadows: Mapping[str, str]) -> None:
+        """shadows: keys to read instead, by the names of variables."""
         self._values = values
+        self._shadows = shadows
         self._places = _saved_places(graph)
 
     def read(self, node: NodeDef) -> np.ndarray:
@@ -62,6 +64,8 @@ class VariableReader:
             raise _not_in_checkpoint(missing, list(self._values))
 
     def _find(self, node: NodeDef) -> Optional[Place]:
+        if node.name in self._shadows:
+            return Place(self._shadows[node.name])
         for place in self._places.get(node.name, []) + [Place(_own_key(node))]:
             if place.key in self._values:
                 return place

@@ -7,7 +7,9 @@ from typing import Any, Dict, Iterator
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
 
+from modelmill_inspector import security
 from modelmill_inspector._options import InspectOptions
+from modelmill_inspector._picture import NotDrawableError, draw
 from modelmill_inspector._recognition import recognise_source
 
 __version__ = "0.1.0"
@@ -55,6 +57,19 @@ def inspect(step: Step) -> Dict[str, Any]:
     facts = dict(_UNTOLD, **recognised.facts)
     facts["kind"] = recognised.kind
     facts["notes"] = list(recognised.notes)
+    facts["security"] = security.scan_tree(
+        step.inputs["source"],
+        [tensor["tensor"] for tensor in facts["outputs"]],
+        facts.get("custom_operators", ()),
+        facts.get("flex_operators", ()),
+    )
+    if step.options.picture:
+        try:
+            picture = draw(step.inputs["source"], recognised.kind, step.options)
+        except NotDrawableError as error:
+            facts["notes"].append("The model could not be drawn ({}).".format(error))
+        else:
+            facts.update({"picture": picture} if picture else {})
     text = json.dumps(facts, indent=2, sort_keys=True)
     beside = step.output / (REPORT_FILE + ".part")
     beside.write_text(text + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ Attribute Message; IV.A.2.d, The Datatype Message; III.E, Global Heap).
 import mmap
 import struct
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 #: Size of an attribute message's header before the name, by the message's version.
 _HEADERS = {1: 8, 2: 8, 3: 9}
@@ -20,7 +20,14 @@ _COLLECTION_HEADER, _OBJECT_HEADER = 16, 16
 
 def read_text(path: Path, attribute: str) -> Optional[str]:
     """The text of an attribute; None where no such attribute holds text."""
+    return next(read_texts(path, attribute), None)
+
+
+def read_texts(path: Path, attribute: str) -> Iterator[str]:
+    """The texts of all attributes of this name, in the order in which they lie in the file, whatever they belong to."""
     name = attribute.encode("ascii") + b"\0"
+    if path.stat().st_size == 0:  # No memory can be mapped of nothing.
+        return
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         position = data.find(name)
         while position >= 0:
@@ -29,9 +36,8 @@ def read_text(path: Path, attribute: str) -> Optional[str]:
             except (IndexError, struct.error):  # The bytes only looked like an attribute, and pointed past the end.
                 found = None
             if found is not None:
-                return found.decode("utf-8", "replace")
+                yield found.decode("utf-8", "replace")
             position = data.find(name, position + 1)
-    return None
 
 
 def _text_at(data: Any, name: int, name_size: int) -> Optional[bytes]:

@@ -1,7 +1,8 @@
-"""What a Keras file says of itself: HDF5 or .keras archive, the Keras that wrote it, the classes that it is made of."""
+"""What a Keras file says of itself: HDF5 or .keras archive, the Keras that wrote it, its architecture."""
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, FrozenSet, Iterator, Tuple
@@ -9,6 +10,20 @@ from typing import Any, FrozenSet, Iterator, Tuple
 from modelmill_worker.errors import StepError
 
 from modelmill_inspector import _hdf5
+
+#: No architecture is longer; a small archive may unpack to anything.
+_LARGEST_TEXT = 2**26
+#: What a damaged archive raises, by the place of the damage; ValueError includes text that is none.
+_NO_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    EOFError,
+)
 
 
 @dataclass(frozen=True)
@@ -20,6 +35,8 @@ class KerasFile:
     version: of the Keras that wrote it, such as "2.15.0" or "2.2.4-tf"; empty where the file does not say.
     backend: what that Keras computed with; empty where the file does not say.
     arguments: the classes in the architecture with the names of what they are made with; "" for each class itself.
+    architecture: {"class_name", "config"} of the model, as the file has it.
+    compiled: what the model was compiled with, as the file has it; None where it was not.
     """
 
     name: str
@@ -27,6 +44,8 @@ class KerasFile:
     version: str
     backend: str
     arguments: FrozenSet[Tuple[str, str]]
+    architecture: Any = None
+    compiled: Any = None
 
     @property
     def classes(self) -> FrozenSet[str]:
@@ -44,12 +63,16 @@ def read_hdf5(path: Path, name: str) -> KerasFile:
             "Save the whole model with model.save() and give that file.".format(name),
             {"file": name},
         )
+    parsed = _parse(architecture, name)
+    compiled = _hdf5.read_text(path, "training_config")
     return KerasFile(
         name=path.name,
         archive=False,
         version=_hdf5.read_text(path, "keras_version") or "",
         backend=_hdf5.read_text(path, "backend") or "",
-        arguments=frozenset(_arguments(_parse(architecture, name))),
+        arguments=frozenset(_arguments(parsed)),
+        architecture=parsed,
+        compiled=_parse(compiled, name) if compiled else None,
     )
 
 
@@ -57,25 +80,35 @@ def read_archive(path: Path, name: str) -> KerasFile:
     """Raises StepError KERAS_FILE_DAMAGED."""
     try:
         with zipfile.ZipFile(str(path)) as archive:
-            architecture = archive.read("config.json").decode("utf-8")
-            metadata = archive.read("metadata.json").decode("utf-8") if "metadata.json" in archive.namelist() else "{}"
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise _damaged(name, str(error)) from error
-    told = _parse(metadata, name)
+            architecture = _text(archive, "config.json")
+            metadata = _text(archive, "metadata.json") if "metadata.json" in archive.namelist() else "{}"
+    except _NO_ARCHIVE as error:
+        raise damaged_keras(name, str(error)) from error
+    told, parsed = _parse(metadata, name), _parse(architecture, name)
     return KerasFile(
         name=path.name,
         archive=True,
         version=str(told.get("keras_version", "")) if isinstance(told, dict) else "",
         backend="",
-        arguments=frozenset(_arguments(_parse(architecture, name))),
+        arguments=frozenset(_arguments(parsed)),
+        architecture=parsed,
+        compiled=parsed.get("compile_config") if isinstance(parsed, dict) else None,
     )
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    with archive.open(name) as member:
+        content = member.read(_LARGEST_TEXT + 1)
+    if len(content) > _LARGEST_TEXT:
+        raise ValueError("{} has more than {:,} bytes".format(name, _LARGEST_TEXT))
+    return content.decode("utf-8")
 
 
 def _parse(text: str, name: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise _damaged(name, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise damaged_keras(name, str(error)) from error
 
 
 def _arguments(architecture: Any) -> Iterator[Tuple[str, str]]:
@@ -93,7 +126,8 @@ def _arguments(architecture: Any) -> Iterator[Tuple[str, str]]:
             waiting.extend(value)
 
 
-def _damaged(name: str, what: str) -> StepError:
+def damaged_keras(name: str, what: str) -> StepError:
+    """The error KERAS_FILE_DAMAGED."""
     return StepError(
         "KERAS_FILE_DAMAGED",
         "{} cannot be read as a Keras model: {}. Save it again with model.save().".format(name, what.rstrip(".")),

@@ -3,15 +3,23 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-from modelmill_worker import graph_def, saved_model, signature, source_files
+from modelmill_worker import graph_def, graph_outline, saved_model, signature, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
 from modelmill_worker.source_files import SourceFile, of_formats
 
-from modelmill_inspector import _keras_file, _keras_versions, _saved_model, _tensorflow_versions, _tfjs_model
-from modelmill_inspector._graph_facts import describe_graph, find_endpoints, needs_checkpoint
+from modelmill_inspector import (
+    _keras_facts,
+    _keras_file,
+    _keras_versions,
+    _saved_model,
+    _tensorflow_versions,
+    tfjs,
+    tflite,
+)
 from modelmill_inspector._options import InspectOptions
+from modelmill_inspector.graphs import describe_graph, find_endpoints, named_endpoints, needs_checkpoint
 
 #: Formats of which one file is a whole model, and the kind of artifact that it is.
 _SINGLE_FILES = {
@@ -20,6 +28,15 @@ _SINGLE_FILES = {
     FileFormat.KERAS_ARCHIVE: "keras.v3",
     FileFormat.TFJS_GRAPH_MODEL: "tfjs.graph_model",
     FileFormat.TFJS_LAYERS_MODEL: "tfjs.layers_model",
+}
+_GENERAL_ADVICE = "Give a checkpoint's prefix, a graph, a SavedModel's folder or a model file."
+#: What to do with files that hold a model in a way.
+_ADVICE = {
+    FileFormat.GZIP: "Unpack it, and give what is in it.",
+    FileFormat.ZIP: "Unpack it, and give what is in it.",
+    FileFormat.GIT_LFS_POINTER: "Fetch the file itself with `git lfs pull`.",
+    FileFormat.HTML: "A download brought a page instead of the file: fetch the file itself.",
+    FileFormat.CHECKPOINT_STATE: "The checkpoint that it names is not there: give the folder or prefix of one.",
 }
 _DEFAULTS = InspectOptions()
 #: How many file names an error lists.
@@ -42,11 +59,11 @@ def recognise_source(tree: Tree, options: InspectOptions = _DEFAULTS) -> Recogni
 
     Raises StepError NO_MODEL_FOUND, AMBIGUOUS_SOURCE, EMPTY_FILE, CHECKPOINT_INCOMPLETE, CHECKPOINT_MISSING,
     CHECKPOINT_UNREADABLE, GRAPH_MISSING, GRAPH_DEF_DAMAGED, KERAS_WEIGHTS_ONLY,
-    KERAS_FILE_DAMAGED or WEIGHTS_MISSING.
+    KERAS_FILE_DAMAGED, TFLITE_DAMAGED, TFJS_MODEL_DAMAGED, WEIGHTS_MISSING or WEIGHTS_DAMAGED.
     """
     files = source_files.survey(tree)
     if signature.FILE_NAME in tree.files:
-        return _recognise_own_artifact(tree, files)
+        return _recognise_own_artifact(tree, files, options)
     saved_models = of_formats(files, *saved_model.FORMATS)
     folders = [file.name[: -len(file.path.name)] for file in saved_models]
     others = [file for file in files if not any(file.name.startswith(folder) for folder in folders)]
@@ -58,9 +75,9 @@ def recognise_source(tree: Tree, options: InspectOptions = _DEFAULTS) -> Recogni
     if singles:
         return _recognise_single(tree, singles[0])
     if source_files.has_checkpoint(others):
-        return _recognise_checkpoint(others)
+        return _recognise_checkpoint(others, options)
     if graphs:
-        return _recognise_graph(others)
+        return _recognise_graph(others, options)
     arrays = of_formats(others, FileFormat.NPZ)
     if len(arrays) == len(files) == 1:
         return Recognised("dataset", {"description": "NumPy arrays in {}".format(arrays[0].name)})
@@ -79,11 +96,11 @@ def _refuse_several(
         raise source_files.ambiguous("models", models, "Give one of them.")
 
 
-def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile]) -> Recognised:
+def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile], options: InspectOptions) -> Recognised:
     """An artifact that modelmill made, told by its signature.json."""
     try:
         endpoints = signature.read(tree.path)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise StepError(
             "SIGNATURE_DAMAGED",
             "{} is not one that modelmill wrote. Leave it out, or convert the model again.".format(signature.FILE_NAME),
@@ -91,8 +108,8 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile]) -> Recognis
         ) from error
     for file in files:
         if file.format is FileFormat.GRAPH_DEF:
-            graph = graph_def.read(file.path)
-            facts = describe_graph(graph, endpoints)
+            graph = graph_outline.read(file.path)
+            facts = describe_graph(graph, endpoints, input_shapes=options.input_shapes)
             return Recognised("tf.frozen_graph", dict(facts, description=_describe("A frozen graph", facts)))
         if file.format is FileFormat.NPZ:
             return Recognised("dataset", {"description": "NumPy arrays in {}".format(file.name)})
@@ -111,14 +128,17 @@ def _describe_endpoints(endpoints: signature.Signature) -> Dict[str, Any]:
     }
 
 
-def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
+def _recognise_checkpoint(files: Sequence[SourceFile], options: InspectOptions) -> Recognised:
     checkpoint = source_files.choose_checkpoint(files)
     graph_file = source_files.choose_graph(files, checkpoint)
-    graph = graph_def.read(graph_file.path)
-    facts = describe_graph(graph, find_endpoints(graph), _writer(graph_file))
+    graph = graph_outline.read(graph_file.path)
+    facts = describe_graph(graph, _endpoints(graph, options), _writer(graph_file), input_shapes=options.input_shapes)
     facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
     facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
     notes = []
+    names = source_files.checkpoint_names(files)
+    if len(names) > 1:
+        notes.append("Of {} checkpoints this is the one that TensorFlow's note calls the latest.".format(len(names)))
     if not facts["variables"]:
         notes.append(
             "{} has no variables that its outputs need: the checkpoint changes nothing.".format(graph_file.name)
@@ -126,17 +146,24 @@ def _recognise_checkpoint(files: Sequence[SourceFile]) -> Recognised:
     return Recognised("tf.checkpoint", facts, notes)
 
 
+def _endpoints(graph: graph_def.GraphDef, options: InspectOptions) -> signature.Signature:
+    """Those of the outputs that were named, or of those found."""
+    if not options.outputs:
+        return find_endpoints(graph)
+    return named_endpoints(graph, options.outputs)
+
+
 def _writer(graph_file: SourceFile) -> str:
     """The TensorFlow version that a MetaGraphDef says it was written by; a plain GraphDef does not say."""
     if graph_file.format is not FileFormat.META_GRAPH:
         return ""
-    meta_graph = graph_def.parse_meta_graph(graph_file.path.read_bytes(), graph_file.name)
+    meta_graph = graph_outline.read_meta_graph(graph_file.path)
     return str(meta_graph.meta_info_def.tensorflow_version)
 
 
-def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
+def _recognise_graph(files: Sequence[SourceFile], options: InspectOptions) -> Recognised:
     graph_file = source_files.choose_graph(files, None)
-    graph = graph_def.read(graph_file.path)
+    graph = graph_outline.read(graph_file.path)
     if needs_checkpoint(graph):
         raise StepError(
             "CHECKPOINT_MISSING",
@@ -145,7 +172,7 @@ def _recognise_graph(files: Sequence[SourceFile]) -> Recognised:
             "and this file with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
-    facts = describe_graph(graph, find_endpoints(graph), _writer(graph_file))
+    facts = describe_graph(graph, _endpoints(graph, options), _writer(graph_file), input_shapes=options.input_shapes)
     facts["graph"] = graph_file.name
     facts["description"] = _describe("A graph", facts)
     return Recognised("tf.graph_def", facts)
@@ -155,9 +182,11 @@ def _recognise_saved_model(tree: Tree, file: SourceFile, options: InspectOptions
     folder = file.name[: -len(file.path.name)]
     inside = [name[len(folder) :] for name in tree.files if name.startswith(folder)]
     _saved_model.check_variables(file.path.parent, inside)
-    model = saved_model.read(file.path, options.signature_key, options.tags)
+    model = saved_model.read(file.path, options.signature_key, options.tags, outline=True)
     versions = _tensorflow_versions.of_saved_model(model)
-    facts = describe_graph(model.graph, model.signature or find_endpoints(model.graph), tensorflow=versions)
+    endpoints = model.signature or find_endpoints(model.graph)
+    facts = describe_graph(model.graph, endpoints, tensorflow=versions, input_shapes=options.input_shapes)
+    facts.update(_saved_model.describe_signatures(model))
     return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))
 
 
@@ -166,11 +195,14 @@ def _recognise_single(tree: Tree, file: SourceFile) -> Recognised:
     facts: Dict[str, Any] = {}
     if file.format in (FileFormat.HDF5, FileFormat.KERAS_ARCHIVE):
         read = _keras_file.read_hdf5 if file.format is FileFormat.HDF5 else _keras_file.read_archive
-        facts["tensorflow"] = _keras_versions.of_keras(read(file.path, file.name))
+        keras = read(file.path, file.name)
+        facts = _keras_facts.describe_keras(file.path, file.name, keras)
+        facts["tensorflow"] = _keras_versions.of_keras(keras)
     if file.format in (FileFormat.TFJS_GRAPH_MODEL, FileFormat.TFJS_LAYERS_MODEL):
-        facts = _tfjs_model.check_shards(file, list(tree.files))
-    what = file.format.value
-    return Recognised(kind, dict(facts, description="{} is {}".format(file.name, what)))
+        facts = tfjs.describe_tfjs(file, tree.files)
+    if file.format is FileFormat.TFLITE:
+        kind, facts = tflite.describe_tflite(file.path, file.name)
+    return Recognised(kind, dict({"description": "{} is {}".format(file.name, file.format.value)}, **facts))
 
 
 def _describe(what: str, facts: Dict[str, Any]) -> str:
@@ -187,10 +219,9 @@ def _no_model(files: Sequence[SourceFile]) -> StepError:
     seen: List[str] = ["{} ({})".format(file.name, file.format.value) for file in files]
     more = " and {} more".format(len(seen) - _LISTED) if len(seen) > _LISTED else ""
     listed = "What is there: {}{}.".format(", ".join(seen[:_LISTED]), more) if seen else "There are no files."
+    advice = next((_ADVICE[file.format] for file in files if file.format in _ADVICE), _GENERAL_ADVICE)
     return StepError(
         "NO_MODEL_FOUND",
-        "No model was found. {} Give a checkpoint's prefix, a graph, a SavedModel's folder or a model file.".format(
-            listed
-        ),
+        "No model was found. {} {}".format(listed, advice),
         {"files": {file.name: file.format.name for file in files}},
     )

@@ -1,9 +1,32 @@
-"""Whether the files of a SavedModel are all there."""
+"""What there is to say of a SavedModel beside its graph, and whether its files are all there."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import List
+from typing import Any, Dict, List
 
 from modelmill_worker.errors import StepError
+from modelmill_worker.saved_model import SavedModel
+
+#: How many signatures are listed.
+_LISTED = 50
+
+
+def describe_signatures(model: SavedModel) -> Dict[str, Any]:
+    """`tags`, `signature_key` (the one that is described: "" where none is chosen) and `signatures`, all of them."""
+    return {
+        "tags": list(model.tags),
+        "signature_key": model.signature_key,
+        "signatures": [_signature(model, key) for key in model.signature_keys[:_LISTED]],
+    }
+
+
+def _signature(model: SavedModel, key: str) -> Dict[str, Any]:
+    ends = model.signature_of(key)
+    return {
+        "key": key,
+        "inputs": [asdict(tensor) for tensor in ends.inputs],
+        "outputs": [asdict(tensor) for tensor in ends.outputs],
+    }
 
 
 def check_variables(folder: Path, file_names: List[str]) -> None:

@@ -22,9 +22,16 @@ class RewriteOptions:
     tensorflow: str = option("", "The TensorFlow version that will convert the graph; none means a current one.")
 
 
+@dataclass(frozen=True)
+class PreviewOptions:
+    """What is previewed; the inspector's option of the same name."""
+
+    outputs: Tuple[str, ...] = option((), "Nodes or tensors to take as outputs; found where none are named.")
+
+
 @hookimpl
 def modelmill_plugins() -> Iterator[Plugin]:
-    """The rewriter, with its one edge."""
+    """The rewriter: it rewrites, and says beforehand what it would rewrite."""
     yield Plugin(
         name="rewriter",
         version=__version__,
@@ -38,6 +45,17 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 run=run_rewrite,
                 options=RewriteOptions,
             ),
+            *(
+                Edge(
+                    name="preview-" + kind.split(".")[1].replace("_", "-"),
+                    role=Role.INSPECT,
+                    inputs=(("model", kind),),
+                    output="report.rewrites",
+                    run=run_preview,
+                    options=PreviewOptions,
+                )
+                for kind in ("tf.frozen_graph", "tf.graph_def")
+            ),
         ),
         preload=_preload,
     )
@@ -46,8 +64,23 @@ def modelmill_plugins() -> Iterator[Plugin]:
 def _preload() -> None:
     """Import the messages that graphs are read with, and the rules."""
     importlib.import_module("tensorboard.compat.proto.graph_pb2")
+    importlib.import_module("modelmill_rewriter.previewing")
     importlib.import_module("modelmill_rewriter.rewriting")
     importlib.import_module("modelmill_rewriter.sequences")
+
+
+def run_preview(step: Step) -> Dict[str, Any]:
+    """Say what each target's rules would change in a graph, and write it as report.json; the graph stays as it is.
+
+    Raises what `previewing.preview` raises.
+    """
+    import json
+
+    from modelmill_rewriter.previewing import preview
+
+    facts = {"rewrites": preview(step.inputs["model"], step.options.outputs, step.progress)}
+    (step.output / "report.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return facts
 
 
 def run_rewrite(step: Step) -> Dict[str, Any]:
@@ -70,7 +103,7 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
     named = signature.read(model)
     interface = Interface(
         inputs=tuple(parse_tensor(tensor.tensor) for tensor in named.inputs),
-        outputs=tuple(parse_tensor(tensor.tensor) for tensor in named.outputs),
+        outputs=tuple(parse_tensor(name) for name in [it.tensor for it in named.outputs] + list(named.initializers)),
     )
     graph = graph_def.read(model / "graph.pb")
     rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)

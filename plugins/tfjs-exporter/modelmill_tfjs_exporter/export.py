@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Tuple
 
-from modelmill_worker import Step, StepError, option
+from modelmill_worker import Step, StepError, lookup_tables, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -64,6 +64,7 @@ def export(step: Step) -> Dict[str, Any]:
     _check_quantization(step.options.weight_quantization, generation, version)
     model = step.inputs["model"].path
     signature = signatures.read(model)
+    lookup_tables.refuse(signature, "a TensorFlow.js graph model here", "Look up before the model, in the page.")
     request = Request(
         graph=model / "graph.pb",
         outputs=tuple(tensor.tensor for tensor in signature.outputs),

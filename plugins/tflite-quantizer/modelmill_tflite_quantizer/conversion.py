@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
-from modelmill_worker import Step, StepError, keras_models, option
+from modelmill_worker import Step, StepError, keras_models, lookup_tables, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -70,7 +70,9 @@ def convert(step: Step) -> Dict[str, Any]:
     generation = _generation(step, generations.FROZEN_GRAPH)
     _refuse_saved_model_options(step)
     folder = step.inputs["model"].path
-    return _convert(step, FrozenGraph(folder / "graph.pb", signatures.read(folder)), generation)
+    signature = signatures.read(folder)
+    lookup_tables.refuse(signature, "TFLite", "Convert the SavedModel itself, or put the lookup before the model.")
+    return _convert(step, FrozenGraph(folder / "graph.pb", signature), generation)
 
 
 def convert_saved_model(step: Step) -> Dict[str, Any]:

@@ -8,6 +8,7 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html; 
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Dict
 
@@ -17,6 +18,19 @@ from modelmill_worker import StepError
 _SUFFIX = ".npy"
 #: The earliest time that a zip archive can say.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+#: What a damaged archive, or an array in it that says it is larger than memory, raises, by the place of the damage.
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    OSError,
+    EOFError,
+)
 
 
 def write(path: Path, arrays: Dict[str, np.ndarray]) -> None:
@@ -33,7 +47,7 @@ def read(path: Path) -> Dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(str(path)) as archive:
             return {_key(name): _read_member(archive, name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except _UNREADABLE as error:
         raise StepError(
             "DATASET_UNREADABLE",
             "{} cannot be read as a .npz of plain arrays ({}). Write it with numpy.savez, and without "

@@ -9,9 +9,11 @@ from typing import Any, Dict, List, Optional, Set
 
 from modelmill_worker import Step, StepError, graph_def, installed_tensorflow, op_versions, source_files
 from modelmill_worker import signature as signatures
+from modelmill_worker.reference_run import PLAIN_RUN
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier import sessions
+from modelmill_verifier import sessions, tables
+from modelmill_verifier.inference_mode import InferenceMode
 from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
 
@@ -39,24 +41,38 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
     import tensorflow as tf
 
     def run(described: Signature, inputs: Arrays) -> RunResult:
+        mode = InferenceMode(described.reference if signature is None else PLAIN_RUN)
+        if mode.unlike:
+            return RunResult(skipped=mode.unlike)
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
-        return _compute(graph, described, inputs, checkpoint, tf.__version__)
+        return _compute(graph, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
 
     return run_on_inputs(step, signature, run)
 
 
-def _compute(graph: Any, signature: Signature, inputs: Arrays, checkpoint: Optional[str], tensorflow: str) -> RunResult:
+def _compute(
+    graph: Any,
+    signature: Signature,
+    inputs: Arrays,
+    checkpoint: Optional[str],
+    folder: Path,
+    tensorflow: str,
+    mode: InferenceMode,
+) -> RunResult:
     fetches = {tensor.name: graph_def.tensor_name(tensor.tensor) for tensor in signature.outputs}
-    feeds = {graph_def.tensor_name(tensor.tensor): inputs[tensor.name] for tensor in signature.inputs}
-    needed = _needed_nodes(graph, list(fetches.values()) + list(feeds))
-    restoration = plan_restoration(graph, needed, checkpoint)
+    feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
+    mode.prepare(graph)
+    mode.check(graph, list(fetches.values()), list(feeds))
+    initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
+    needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
+    restoration = plan_restoration(graph, needed, checkpoint, mode.averages)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)
     note = op_versions.dropped_note(op_versions.drop_default_attributes(pruned, version), version)
-    outputs = _run_in_session(pruned, restoration, feeds, fetches)
-    return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=[note] if note else [])
+    outputs = _run_in_session(pruned, restoration, initializers, feeds, fetches, mode)
+    return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=([note] if note else []) + mode.notes())
 
 
 def _needed_nodes(graph: Any, references: List[str]) -> Set[str]:
@@ -97,7 +113,14 @@ def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
     return pruned
 
 
-def _run_in_session(graph: Any, restoration: Restoration, feeds: Arrays, fetches: Dict[str, str]) -> Arrays:
+def _run_in_session(
+    graph: Any,
+    restoration: Restoration,
+    initializers: Dict[str, Dict[str, str]],
+    feeds: Arrays,
+    fetches: Dict[str, str],
+    mode: InferenceMode,
+) -> Arrays:
     import tensorflow as tf
 
     with tf.Graph().as_default() as imported:
@@ -105,7 +128,9 @@ def _run_in_session(graph: Any, restoration: Restoration, feeds: Arrays, fetches
         with sessions.open_session(imported) as session:
             for operation, feed in restoration.assignments():
                 session.run(operation, feed)
-            values = session.run(fetches, feeds)
+            for operation, feed in initializers.items():
+                session.run(operation, feed)
+            values = mode.run(session, fetches, feeds)
     return {name: sessions.plain(value) for name, value in values.items()}
 
 

@@ -7,7 +7,7 @@ checkpoint has under another name or cut in slices, the graph's own restoring is
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 from modelmill_worker import StepError, graph_def, installed_tensorflow
@@ -40,9 +40,12 @@ class Restoration:
             yield operation, dict.fromkeys(tensors, self.prefix)
 
 
-def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) -> Restoration:
+def plan_restoration(
+    graph: Any, needed: Set[str], checkpoint: Optional[str], averages: Mapping[str, str]
+) -> Restoration:
     """How the needed variables of a graph get their values.
 
+    averages: for variables that take another value than their own, its key in the checkpoint.
     Raises StepError VARIABLES_WITHOUT_CHECKPOINT where there are variables and no checkpoint,
     VARIABLE_NOT_IN_CHECKPOINT where there is no value for one.
     """
@@ -58,12 +61,12 @@ def plan_restoration(graph: Any, needed: Set[str], checkpoint: Optional[str]) ->
             {"variables": [node.name for node in variables]},
         )
     reader = _open(checkpoint)
-    savers = _SaverOfGraph(graph)
+    savers = SaverOfGraph(graph)
     added: List[Any] = []
     values: Dict[str, Tuple[str, np.ndarray]] = {}
     own: Dict[str, Tuple[str, ...]] = {}
     for number, variable in enumerate(variables):
-        key = _key_in(reader, variable)
+        key = averages.get(variable.name) or _key_in(reader, variable)
         if key is None:
             operation, tensors = savers.assignment_of(variable.name)
             own[operation] = tensors
@@ -130,7 +133,7 @@ def _new_assignment(variable: Any, name: str) -> Tuple[Any, Any]:
     return placeholder, assignment
 
 
-class _SaverOfGraph:
+class SaverOfGraph:
     """The restoring part of the Savers in a graph."""
 
     def __init__(self, graph: Any) -> None:
@@ -140,7 +143,7 @@ class _SaverOfGraph:
         """The assignment that restores a variable, and the tensors that take the checkpoint's prefix for it."""
         for node in self._nodes.values():
             if node.op in _ASSIGNMENTS and graph_def.node_name(node.input[0]) == variable:
-                prefixes = self._prefixes_of(node)
+                prefixes = self.prefixes_of(node)
                 if prefixes:
                     return node.name, prefixes
         raise StepError(
@@ -149,9 +152,10 @@ class _SaverOfGraph:
             {"variable": variable},
         )
 
-    def _prefixes_of(self, assignment: Any) -> Tuple[str, ...]:
+    def prefixes_of(self, assignment: Any) -> Tuple[str, ...]:
+        """The tensors that take the checkpoint's prefix for what a node assigns; none where nothing is restored."""
         found = []
-        waiting = [graph_def.node_name(assignment.input[1])]
+        waiting = [graph_def.node_name(reference) for reference in assignment.input[1:]]
         seen: Set[str] = set()
         while waiting:
             name = waiting.pop()

@@ -20,6 +20,7 @@ HERE = Path(__file__).parent
 CODE = ["protos", "workers", *sorted((ROOT / "plugins").glob("*/"))]
 NEEDS_NODE = "tests/unit/verifier/test_tfjs_run.py"
 NEEDS_TENSORFLOW_2 = "tests/unit/verifier/test_saved_model_of_tensorflow_2.py"
+NEEDS_FUNCTIONS = "tests/unit/worker_shapes/test_functions_of_tensorflow_2.py"
 NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
 NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
 #: From 1.14 on, without 2.1 to 2.3.
@@ -37,6 +38,7 @@ class Selection:
 TENSORFLOW = ("tests/unit/freezer", "tests/unit/tflite_quantizer", "tests/unit/verifier")
 #: Steps that need nothing of an environment may be run by any; the oldest Python is where they could fail.
 ANYWHERE = ("tests/unit/inspector", "tests/unit/rewriter", "tests/unit/worker_graph_def")
+SHAPES = "tests/unit/worker_shapes"
 QUANTIZER = ("tests/unit/tflite_quantizer",)
 VERIFIER = ("tests/unit/verifier",)
 NOT_IN_OLDEST = (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5, NEEDS_NEWER_INTERPRETER)
@@ -45,8 +47,8 @@ SELECTIONS = {
     "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
     "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
     "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
-    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
-    "tf-2.15": Selection(TENSORFLOW, (NEEDS_NODE,)),
+    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE, SHAPES), (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS)),
+    "tf-2.15": Selection((*TENSORFLOW, SHAPES), (NEEDS_NODE,)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),

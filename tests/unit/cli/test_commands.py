@@ -34,6 +34,8 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
         *("convert", model, "--output", "out", "--to", "tflite:quantization=dynamic", "--to", "tfjs:n=[1,2]"),
         *("--option", "freezer.mode=fast", "--option", "rewriter.skip=a", "--option", "rewriter.skip=b"),
         *("--output-node", "prob", "--output-node", "bbox", "--input-shape", "x=1,8,8,3"),
+        *("--input", "batch:1=1,8,8,3:float32", "--input", "size", "--set", "is_training=false", "--set", "keep=1"),
+        "--use-moving-averages",
         *("--dataset", "inputs.npz", "--seed", "7", "--tolerance", "0.01", "--no-verify", "--no-cache"),
         *("--salt", "s", "--deadline", "90", "--step-deadline", "1.5", "--memory", "4GiB"),
         *("--tensorflow", ">=2.4,<2.16", "--retry-versions", "0"),
@@ -44,6 +46,9 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
     assert dict(spec.targets[0].options) == {"quantization": "dynamic"}
     assert list(spec.targets[1].options["n"]) == [1, 2]
     assert list(spec.plugin_options["freezer"]["outputs"]) == ["prob", "bbox"]
+    assert list(spec.plugin_options["freezer"]["inputs"]) == ["batch:1=1,8,8,3:float32", "size"]
+    assert dict(spec.plugin_options["freezer"]["settings"]) == {"is_training": "false", "keep": "1"}
+    assert spec.plugin_options["freezer"]["use_moving_averages"] is True
     assert spec.plugin_options["freezer"]["mode"] == "fast"
     assert list(spec.plugin_options["rewriter"]["skip"]) == ["a", "b"]
     verification = spec.verification

@@ -2,8 +2,11 @@ import click
 import pytest
 from modelmill.cli.parameters import (
     InputShape,
+    InputType,
     PluginOption,
     PluginOptionType,
+    Setting,
+    SettingType,
     ShapeType,
     SizeType,
     TargetChoice,
@@ -79,3 +82,41 @@ def test_a_size_is_bytes(text, count):
 def test_a_size_that_is_none_is_refused(text):
     with pytest.raises(click.BadParameter):
         convert(SizeType(), text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "images",
+        "images:0",
+        "batch:1",
+        "scope/batch=1,224,224,3",
+        "batch:1=-1,28,28,1",
+        "batch=?,28,28,1:uint8",
+        "batch:0:float32",
+        "rate=:float32",
+    ],
+)
+def test_an_input_is_a_tensor_with_a_shape_and_a_type_or_without(text):
+    assert InputType().convert(text, None, None) == text
+
+
+def test_blanks_in_an_input_do_not_count():
+    assert InputType().convert(" batch = 1, 2 : int32", None, None) == "batch=1,2:int32"
+
+
+@pytest.mark.parametrize("text", ["", "=1,2", "batch=1,0", "batch=1,-2", "batch=a", "batch=1,,2", "a=b=c", ":float32"])
+def test_refuses_what_is_no_input(text):
+    with pytest.raises(click.BadParameter, match="NAME=1,224,224,3:float32"):
+        InputType().convert(text, None, None)
+
+
+def test_a_setting_is_a_name_and_a_value():
+    assert SettingType().convert("is_training=false", None, None) == Setting("is_training", "false")
+    assert SettingType().convert("table=[1, 2]", None, None) == Setting("table", "[1, 2]")
+
+
+@pytest.mark.parametrize("text", ["is_training", "=1", "keep_prob="])
+def test_refuses_what_is_no_setting(text):
+    with pytest.raises(click.BadParameter, match="is_training=false"):
+        SettingType().convert(text, None, None)

@@ -98,6 +98,14 @@ def test_a_terminal_shows_bars_for_what_runs():
     assert "a [word] in brackets" in text
 
 
+def test_a_terminal_shows_what_does_not_tell_how_far_it_is():
+    with terminal() as shown:
+        with reporting() as reporter:
+            reporter.began("inspecting a [model]")
+        text = shown()
+    assert "inspecting a [model]" in text
+
+
 def test_what_the_cache_answers_shows_no_bars():
     with terminal(), reporting() as reporter:
         for event in (PLANNED, step(Step.SUCCEEDED, cached=True)):

@@ -56,6 +56,18 @@ def test_notes_come_from_plan_steps_and_checks_that_were_not_made():
         assert f"note: {note}" in text
 
 
+def test_changes_that_made_the_model_infer_are_listed():
+    message = conversion()
+    changes = [
+        {"what": "Dropout is gone.", "nodes": ["d1"], "count": 1},
+        {"what": "Updates are gone.", "nodes": list("abcd"), "count": 9},
+    ]
+    message.steps[1].facts.CopyFrom(struct_of({"changes": changes}))
+    lines = summarise(message).splitlines()
+    assert "change: Dropout is gone. (d1)" in lines
+    assert "change: Updates are gone. (a, b, c and 6 more)" in lines
+
+
 def test_says_which_targets_there_are_and_which_not():
     assert summarise(conversion()).endswith("conversion c1 failed: tflite, other succeeded, tfjs did not")
 

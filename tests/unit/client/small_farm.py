@@ -8,6 +8,7 @@ from modelmill.api.errors import FailureInterceptor
 from modelmill.artifacts import ArtifactStore
 from modelmill.client import conversion_pb2
 from modelmill.errors import ModelmillError
+from modelmill.wire import struct_of, value_of
 from modelmill_protos.v1 import artifact_pb2_grpc, catalog_pb2, catalog_pb2_grpc, conversion_pb2_grpc, failure_pb2
 
 Conversion = conversion_pb2.Conversion
@@ -24,6 +25,14 @@ class Conversions(conversion_pb2_grpc.ConversionServiceServicer):
         self.hold = asyncio.Event()
         self.hold.set()
         self.cut_after = None
+        self.facts = {"kind": "tf.graph_def"}
+        self.inspected = []
+
+    async def InspectModel(self, request, context):  # noqa: N802
+        if self.store.missing(file.digest for file in request.source.files):
+            raise ModelmillError("FILES_MISSING", "Upload them.", {"files": []})
+        self.inspected.append(value_of(request.options))
+        return conversion_pb2.InspectModelResponse(model=struct_of(self.facts))
 
     async def CreateConversion(self, request, context):  # noqa: N802
         missing = self.store.missing(file.digest for file in request.spec.source.files)

@@ -31,6 +31,14 @@ async def test_converts_from_files_to_files(client, model, tmp_path):
     assert (report["id"], report["state"]) == (conversion.id, "SUCCEEDED")
 
 
+async def test_inspects_files_with_options(client, farm, model):
+    farm.conversions.facts = {"kind": "tf.graph_def", "nodes": 12, "costs": {"share": 0.5}}
+    facts = await client.inspect(model, {"outputs": ["y"], "input_shapes": {"x": [1, 2]}})
+    assert json.dumps(facts["nodes"]) == "12"
+    assert facts == farm.conversions.facts
+    assert farm.conversions.inspected == [{"outputs": ["y"], "input_shapes": {"x": [1, 2]}}]
+
+
 async def test_saves_the_targets_that_succeeded_where_another_failed(client, model, tmp_path):
     conversion = await client.convert(model / "graph.pb", spec("tflite", "bad"), tmp_path / "out")
     assert conversion.state == conversion_pb2.Conversion.FAILED

@@ -42,7 +42,51 @@ def test_a_named_graph_takes_the_place_of_the_meta_graph(folder):
 
 
 def test_a_prefix_takes_nothing_of_another_checkpoint_that_begins_alike(folder):
-    assert paths(collect(folder / "model.ckpt-10")) == ["model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"]
+    other = ["model.ckpt-10.index", "model.ckpt-10.data-00000-of-00001"]
+    assert paths(collect(folder / "model.ckpt-10"))[:-1] == other
+
+
+@pytest.mark.parametrize("names", [["graph.pbtxt"], ["graph.pb", "graph.pbtxt"]])
+def test_a_graph_beside_a_checkpoint_stands_in_for_its_meta_graph(folder, names):
+    for name in names:
+        (folder / name).touch()
+    assert paths(collect(folder / "model.ckpt-10"))[-1] == names[0]
+
+
+def test_a_meta_graph_stands_for_its_checkpoint(folder):
+    assert paths(collect(folder / "model.ckpt.meta")) == [*CHECKPOINT, "model.ckpt.meta"]
+
+
+def test_a_meta_graph_without_a_checkpoint_is_a_file(folder):
+    (folder / "model.ckpt.index").unlink()
+    assert paths(collect(folder / "model.ckpt.meta")) == ["model.ckpt.meta"]
+
+
+@pytest.mark.parametrize("name", ["export", "export.meta"])
+def test_a_checkpoint_in_one_file_comes_with_its_meta_graph(tmp_path, name):
+    for there in ("export", "export.meta", "other"):
+        (tmp_path / there).touch()
+    assert paths(collect(tmp_path / name)) == ["export", "export.meta"]
+
+
+@pytest.mark.parametrize("path", ["model.ckpt", "/home/somebody/run/model.ckpt", "D:\\\\run\\\\model.ckpt"])
+def test_the_note_of_the_latest_checkpoint_stands_for_it(folder, path):
+    older = 'all_model_checkpoint_paths: "model.ckpt-10"'
+    (folder / "checkpoint").write_text(f'model_checkpoint_path: "{path}"\n{older}\n')
+    assert paths(collect(folder / "checkpoint")) == [*CHECKPOINT, "model.ckpt.meta"]
+
+
+def test_a_note_of_a_checkpoint_that_is_not_there_is_left_for_the_farm_to_judge(folder):
+    (folder / "checkpoint").write_text('model_checkpoint_path: "gone"\n')
+    assert paths(collect(folder / "checkpoint")) == ["checkpoint"]
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "saved_model.pbtxt"])
+def test_a_saved_models_own_file_stands_for_its_folder(tmp_path, name):
+    (tmp_path / "variables").mkdir()
+    for there in (name, "variables/variables.index"):
+        (tmp_path / there).touch()
+    assert paths(collect(tmp_path / name)) == [name, "variables/variables.index"]
 
 
 @pytest.mark.parametrize("name", ["model.ckpt.index", "model.ckpt.data-00001-of-00002"])

@@ -1,7 +1,9 @@
 import pytest
-from modelmill_freezer._endpoints import choose_endpoints, fix_input_shapes, nearest_names
+from modelmill_freezer._endpoints import choose_inputs, choose_outputs, fix_input_shapes
+from modelmill_freezer._nearest_names import nearest_names
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
+from modelmill_worker.signature import Signature
 
 
 @pytest.fixture
@@ -13,6 +15,12 @@ def graph(graph_of):
         ("net/Softmax", "Softmax", "net/Relu"),
         ("net/masked", "Mul", "net/Relu", "mask"),
     )
+
+
+def choose_endpoints(graph, outputs, inputs):
+    chosen = choose_outputs(graph, outputs)
+    nodes = [graph_def.node_name(tensor.tensor) for tensor in chosen]
+    return Signature(choose_inputs(graph, nodes, inputs), chosen)
 
 
 def names(side):
@@ -65,9 +73,8 @@ def test_refuses_to_leave_out_an_input_that_is_needed(graph):
 
 
 def test_refuses_a_graph_that_nobody_can_feed(graph_of):
-    graph = graph_of(("queue", "FIFOQueueV2"), ("batch", "QueueDequeueManyV2", "queue"), ("y", "Relu", "batch"))
-    error = refusal(choose_endpoints, graph, ("y",), ())
-    assert (error.reason, error.details["sources"]) == ("INPUT_NOT_FOUND", ["queue"])
+    error = refusal(choose_endpoints, graph_of(("noise", "RandomUniform"), ("y", "Relu", "noise")), ("y",), ())
+    assert (error.reason, error.details["sources"]) == ("INPUT_NOT_FOUND", ["noise"])
 
 
 @pytest.mark.parametrize("name", ["images", "images:0"])

@@ -84,9 +84,18 @@ def test_notes_batch_normalisation_in_training_mode(run, graph_of, tmp_path, cho
     assert bool(facts["notes"]) is not chosen
 
 
-def test_describes_both_edges():
+def test_describes_its_edges():
     (plugin,) = modelmill_plugins()
-    freeze, normalise_edge = plugin.edges
+    edges = {edge.name: edge for edge in plugin.edges}
+    freeze, normalise_edge = edges["freeze"], edges["normalise"]
+    assert {name: edge.inputs[0][1] for name, edge in edges.items()} == {
+        "freeze": "tf.checkpoint",
+        "freeze-saved-model": "tf.saved_model",
+        "freeze-keras-h5": "keras.h5",
+        "freeze-keras": "keras.v3",
+        "normalise": "tf.graph_def",
+        "select": "tf.frozen_graph",
+    }
     assert plugin.name == "freezer"
     assert (freeze.role, freeze.inputs, freeze.output) == (
         Role.CONVERT,
@@ -95,8 +104,37 @@ def test_describes_both_edges():
     )
     assert (freeze.requires, freeze.preference) == (("tensorflow>=1.5",), Preference.WRITER)
     assert (normalise_edge.inputs, normalise_edge.requires) == ((("model", "tf.graph_def"),), ())
-    assert set(options.json_schema(freeze.options)["properties"]) == {"outputs", "inputs", "input_shapes"}
+    assert {"outputs", "inputs", "input_shapes", "settings"} <= set(options.json_schema(freeze.options)["properties"])
 
 
 def test_preloads_nothing_where_there_is_no_tensorflow():
     _preload()
+
+
+def test_the_signature_of_a_meta_graph_names_the_outputs(run, graph_of, tmp_path):
+    meta_graph = graph_def.meta_graph_class()()
+    graph = graph_of(("x", "Placeholder"), ("hidden", "Relu", "x"), ("prob", "Softmax", "hidden"))
+    meta_graph.graph_def.ParseFromString(graph.SerializeToString())
+    meta_graph.signature_def["features"].outputs["any"].name = "hidden:0"
+    (tmp_path / "model.meta").write_bytes(meta_graph.SerializeToString())
+    facts, written, endpoints = run(tmp_path / "model.meta")
+    assert facts["outputs"] == [tensor.name for tensor in endpoints.outputs] == ["hidden"]
+    assert [node.name for node in written.node] == ["x", "hidden"]
+
+
+def test_names_given_come_before_those_of_a_signature(run, graph_of, tmp_path):
+    meta_graph = graph_def.meta_graph_class()()
+    graph = graph_of(("x", "Placeholder"), ("hidden", "Relu", "x"), ("prob", "Softmax", "hidden"))
+    meta_graph.graph_def.ParseFromString(graph.SerializeToString())
+    meta_graph.signature_def["features"].outputs["any"].name = "hidden:0"
+    (tmp_path / "model.meta").write_bytes(meta_graph.SerializeToString())
+    assert run(tmp_path / "model.meta", outputs=["prob:0"])[0]["outputs"] == ["prob"]
+
+
+def test_tells_the_changes_that_made_the_graph_infer(run, graph_of, tmp_path):
+    graph = graph_of(("x", "Placeholder"), ("checked", "CheckNumerics", "x"), ("y", "Relu", "checked"))
+    graph_def.write(tmp_path / "graph.pb", graph)
+    facts, written, _ = run(tmp_path / "graph.pb")
+    (change,) = facts["changes"]
+    assert (change["nodes"], change["count"]) == (["checked"], 1)
+    assert [node.op for node in written.node] == ["Placeholder", "Identity", "Relu"]

@@ -185,6 +185,47 @@ def test_asks_for_the_graph_of_a_checkpoint(inspect, folder_of):
     assert "--graph" in error.message
 
 
+@pytest.mark.parametrize(
+    ("content", "advice"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<html><body>404</body></html>", "fetch the file itself"),
+        (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", "Unpack it"),
+        (b'model_checkpoint_path: "model.ckpt-10"\n', "give the folder or prefix"),
+        (b"hello", "Give a checkpoint's prefix"),
+    ],
+)
+def test_says_what_to_do_with_what_is_no_model(inspect, tmp_path, content, advice):
+    (tmp_path / "frozen.pb").write_bytes(content)
+    error = refusal(inspect, tmp_path / "frozen.pb")
+    assert error.reason == "NO_MODEL_FOUND"
+    assert advice in error.message
+
+
+def test_says_which_of_several_checkpoints_it_takes(inspect, folder_of):
+    folder = folder_of(*(f"{PNET}/{name}" for name in ("model.ckpt.index", DATA, "model.ckpt.meta", "checkpoint")))
+    for name in ("model.ckpt.index", DATA, "model.ckpt.meta"):
+        shutil.copyfile(folder / name, folder / name.replace("model.ckpt", "model.ckpt-0"))
+    facts = inspect(folder)
+    assert (facts["checkpoint"], facts["graph"]) == ("model.ckpt", "model.ckpt.meta")
+    assert "Of 2 checkpoints" in facts["notes"][0]
+
+
+def test_finds_the_one_model_some_folders_below(inspect, corpus, tmp_path):
+    below = tmp_path / "source/export/Servo/1500000000"
+    shutil.copytree(corpus / PNET / "saved_model", below, copy_function=shutil.copyfile)
+    assert inspect(tmp_path / "source")["kind"] == "tf.saved_model"
+
+
+def test_lists_the_models_below_where_there_are_several(inspect, corpus, tmp_path):
+    for number in (1500000000, 1500000001):
+        below = tmp_path / f"source/export/Servo/{number}"
+        shutil.copytree(corpus / PNET / "saved_model", below, copy_function=shutil.copyfile)
+    error = refusal(inspect, tmp_path / "source")
+    assert error.reason == "AMBIGUOUS_SOURCE"
+    assert error.details["candidates"] == [f"export/Servo/150000000{end}/saved_model.pb" for end in (0, 1)]
+
+
 def test_names_the_graphs_among_which_it_cannot_choose(inspect, folder_of):
     error = refusal(inspect, folder_of("posenet/frozen.pb", PNET + "/graph.pb"))
     assert error.reason == "AMBIGUOUS_SOURCE"

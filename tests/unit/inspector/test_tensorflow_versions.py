@@ -1,10 +1,12 @@
 """The fact `tensorflow`: what models of the corpus are read by. Each expectation was seen in those versions."""
 
+import io
 import json
 import os
 import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 from modelmill_inspector import _hdf5, _keras_file, _keras_versions
 from modelmill_inspector._recognition import recognise_source
@@ -124,12 +126,18 @@ def test_what_no_tensorflow_runs_has_no_such_fact(corpus):
     assert "tensorflow" not in facts
 
 
+def empty_hdf5():
+    content = io.BytesIO()
+    h5py.File(content, "w").close()
+    return content.getvalue()
+
+
 def archive(folder, config, **metadata):
     path = folder / "model.keras"
     with zipfile.ZipFile(str(path), "w") as made:
         made.writestr("config.json", config)
         made.writestr("metadata.json", json.dumps(metadata))
-        made.writestr("model.weights.h5", b"")
+        made.writestr("model.weights.h5", empty_hdf5())
     return path
 
 

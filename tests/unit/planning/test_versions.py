@@ -15,7 +15,7 @@ from modelmill.planning import (
     plan_conversion,
 )
 from modelmill.planning.versions import parse_wish
-from modelmill.values import Artifact, Availability, File, Plugin
+from modelmill.values import Artifact, Availability, File, Plugin, Preference, Role, Target
 
 SOURCE = Artifact("", (File("model.ckpt.index", "a" * 64, 10),))
 LEAKY = "the operation LeakyRelu, at prelu/x and 3 more, is known from 1.13 on"
@@ -99,6 +99,30 @@ def test_runs_a_result_where_it_was_made_or_in_the_next_version_that_can() -> No
     oldest = steps_of(plan(tflite("1.5"), facts=readable))
     assert oldest["run.tflite"].environment == "tf-1.9"
     assert "oldest that is not older than 1.5.0, which made the model" in oldest["run.tflite"].reason
+
+
+def test_runs_a_graph_that_was_made_on_the_way_in_the_version_that_made_it() -> None:
+    """Its operations are those of that version, whatever the source says of its own writer."""
+    loads = {"kind": "keras.h5", "tensorflow": {"writer": "", "keras": "2.15.0", "readable": ["2.14", "2.15"]}}
+    edges = (
+        farm.edge(
+            "load",
+            Role.CONVERT,
+            {"model": "keras.h5"},
+            "tf.frozen_graph",
+            requires=("tensorflow>=1.11",),
+            preference=Preference.WRITER,
+        ),
+    )
+    target = Target("frozen-graph", "tf.frozen_graph", "", "loader", farm.NO_OPTIONS)
+    loader = farm.plugin("loader", *edges, targets=(target,))
+    made = steps_of(
+        plan(TargetRequest("frozen-graph"), facts=loads, plugins=(loader, farm.INSPECTOR, farm.WIDE_VERIFIER))
+    )
+    maker, run = made["load.frozen-graph"], made["run.frozen-graph"]
+    assert run.environment == maker.environment
+    assert run.tensorflow == "2.15.1"
+    assert "made the model" in run.reason
 
 
 def without_python(*names: str) -> tuple:

@@ -62,3 +62,14 @@ def test_refuses_an_input_that_is_missing(graph_of):
         Dataflow(graph_of(("y", "Relu", "x")))
     assert caught.value.reason == "GRAPH_DEF_DAMAGED"
     assert "y has the input x" in caught.value.message
+
+
+def test_what_is_passed_on_is_followed_to_where_it_comes_from(graph_of):
+    flow = Dataflow(graph_of(("v", "VariableV2"), ("read", "Identity", "v"), ("again", "Identity", "read")))
+    assert flow.passed_on("again", ("Identity",)) == ["again", "read", "v"]
+    assert flow.passed_on("v", ("Identity",)) == ["v"]
+
+
+def test_following_ends_where_a_damaged_graph_goes_in_circles(graph_of):
+    flow = Dataflow(graph_of(("a", "Identity", "b"), ("b", "Identity", "a"), ("c", "Identity", "a")))
+    assert flow.passed_on("c", ("Identity",)) == ["c", "a", "b"]

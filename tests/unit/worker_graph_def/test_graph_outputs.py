@@ -1,6 +1,6 @@
 import pytest
 from modelmill_worker import graph_def, tensors
-from modelmill_worker.graph_outputs import find_inputs, find_outputs
+from modelmill_worker.graph_outputs import find_inputs, find_outputs, ranked_inputs, ranked_outputs
 
 NET = (
     ("x", "Placeholder"),
@@ -172,3 +172,83 @@ def test_tells_types_from_the_operation(graph_of):
     graph.node[1].attr["T"].type = 1
     graph.node[1].attr["output_type"].type = 9
     assert {tensor.name: tensor.dtype for tensor in find_outputs(graph)} == {"best": "int64", "sure": "bool"}
+
+
+def test_says_why_a_tensor_is_taken_for_an_output(graph_of):
+    graph = graph_of(("x", "Placeholder"), ("net/Softmax", "Softmax", "x"), ("net/other", "Relu", "x"))
+    assert [(tensor.name, reason) for tensor, reason in ranked_outputs(graph)] == [
+        ("net/Softmax", 'a Softmax ends the data flow, its name says "softmax"'),
+        ("net/other", "the data flow ends here"),
+    ]
+
+
+def test_says_why_a_tensor_is_taken_for_an_input(graph_of):
+    graph = graph_of(("x", "Placeholder"), ("y", "Relu", "x"))
+    assert [(tensor.name, reason) for tensor, reason in ranked_inputs(graph, ["y"])] == [("x", "a placeholder to feed")]
+
+
+PIPELINE = (
+    ("queue", "FIFOQueueV2"),
+    ("count", "Const"),
+    ("batch", "QueueDequeueUpToV2", "queue", "count"),
+    ("w", "VariableV2"),
+    ("MatMul", "MatMul", "batch", "w"),
+    ("Softmax", "Softmax", "MatMul"),
+    ("Equal", "Equal", "Softmax", "batch:1"),
+    ("Cast", "Cast", "Equal"),
+)
+
+
+def with_components(graph):
+    nodes = graph_def.nodes_by_name(graph)
+    for name in ("queue", "batch"):
+        nodes[name].attr["component_types"].list.type.extend([1, 9])
+    for shape in ((3,), ()):
+        tensors.encode_shape(shape, nodes["queue"].attr["shapes"].list.shape.add())
+    return graph
+
+
+def test_what_a_queue_hands_over_for_measuring_is_no_way_to_an_output(graph_of):
+    assert outputs_of(with_components(graph_of(*PIPELINE))) == ["Softmax:0"]
+
+
+def test_what_a_queue_hands_over_is_an_input(graph_of):
+    ((tensor, reason),) = ranked_inputs(with_components(graph_of(*PIPELINE)), ["Softmax"])
+    assert (tensor.name, tensor.dtype, tensor.shape) == ("batch", "float32", (-1, 3))
+    assert reason == "what the input pipeline hands over (QueueDequeueUpToV2), to be fed instead"
+
+
+def test_each_part_that_a_queue_hands_over_is_an_input_of_its_own(graph_of):
+    inputs = find_inputs(with_components(graph_of(*PIPELINE)), ["Cast"])
+    assert [(tensor.name, tensor.tensor, tensor.dtype) for tensor in inputs] == [
+        ("batch", "batch:0", "float32"),
+        ("batch:1", "batch:1", "int64"),
+    ]
+
+
+def test_an_auxiliary_head_is_left_out_where_there_is_another(graph_of):
+    graph = graph_of(("x", "Placeholder"), ("AuxLogits/out", "Relu", "x"), ("Logits/out", "Relu", "x"))
+    assert outputs_of(graph) == ["Logits/out:0"]
+    assert outputs_of(graph_of(("x", "Placeholder"), ("AuxLogits/out", "Relu", "x"))) == ["AuxLogits/out:0"]
+
+
+CONDITION = (
+    ("x", "Placeholder"),
+    ("cond", "If", "x", "x"),
+    ("cond/Identity", "Identity", "cond"),
+    ("cond/Identity_1", "Identity", "cond:1"),
+)
+
+
+def test_results_of_a_condition_that_nobody_named_are_left_out_where_there_is_better(graph_of):
+    assert outputs_of(graph_of(*CONDITION, ("mean", "Identity", "cond:2"))) == ["mean:0"]
+    assert outputs_of(graph_of(*CONDITION)) == ["cond/Identity:0", "cond/Identity_1:0"]
+
+
+def test_says_that_a_setting_need_not_be_fed(graph_of):
+    graph = graph_of(("is_training", "Placeholder"), ("x", "Placeholder"), ("y", "Select", "is_training", "x", "x"))
+    make_scalar(graph, "is_training", 10)
+    assert [(tensor.name, reason) for tensor, reason in ranked_inputs(graph, ["y"])] == [
+        ("x", "a placeholder to feed"),
+        ("is_training", "a setting, false in inference unless it is named as an input"),
+    ]

@@ -111,3 +111,45 @@ def test_takes_a_checkpoint_of_the_old_one_file_format(corpus):
     checkpoint = source_files.choose_checkpoint(files)
     assert checkpoint.prefix == folder / "export"
     assert source_files.choose_graph(files, checkpoint).name == "export.meta"
+
+
+def two_checkpoints(survey, tmp_path, note):
+    survey("model.ckpt.index", DATA, "model.ckpt.meta")
+    for name in ("model.ckpt.index", DATA, "model.ckpt.meta"):
+        shutil.copyfile(tmp_path / name, tmp_path / name.replace("model.ckpt", "model.ckpt-7"))
+    (tmp_path / "checkpoint").write_text(note)
+    return survey()
+
+
+@pytest.mark.parametrize("path", ["model.ckpt-7", "/data/run/model.ckpt-7"])
+def test_takes_the_checkpoint_that_is_noted_as_the_latest_with_its_own_graph(survey, tmp_path, path):
+    older = 'all_model_checkpoint_paths: "model.ckpt"'
+    files = two_checkpoints(survey, tmp_path, f'model_checkpoint_path: "{path}"\n{older}\n')
+    checkpoint = source_files.choose_checkpoint(files)
+    assert checkpoint.name == "model.ckpt-7"
+    assert source_files.choose_graph(files, checkpoint).name == "model.ckpt-7.meta"
+    assert source_files.checkpoint_names(files) == ["model.ckpt", "model.ckpt-7"]
+
+
+def test_a_note_of_another_checkpoint_does_not_help_to_choose(survey, tmp_path):
+    files = two_checkpoints(survey, tmp_path, 'model_checkpoint_path: "gone"\n')
+    assert reason_of(source_files.choose_checkpoint, files) == "AMBIGUOUS_SOURCE"
+
+
+def test_the_variables_of_a_saved_model_ask_for_the_folder_above(corpus):
+    folder = corpus / PNET / "saved_model/variables"
+    files = source_files.survey(Tree("source", folder, tuple(sorted(path.name for path in folder.iterdir()))))
+    with pytest.raises(StepError, match="the folder above") as caught:
+        source_files.choose_graph(files, source_files.choose_checkpoint(files))
+    assert caught.value.reason == "GRAPH_MISSING"
+
+
+def test_weights_that_keras_saved_ask_for_the_whole_model(corpus, tmp_path):
+    """The variables of a SavedModel of TensorFlow 2 are such weights; under their own name it shows."""
+    folder = corpus / "kws-dscnn/kws_ref_model/variables"
+    for path in folder.iterdir():
+        shutil.copyfile(path, tmp_path / path.name.replace("variables", "weights"))
+    files = source_files.survey(Tree("source", tmp_path, tuple(sorted(path.name for path in tmp_path.iterdir()))))
+    with pytest.raises(StepError, match="save_weights") as caught:
+        source_files.choose_graph(files, source_files.choose_checkpoint(files))
+    assert caught.value.reason == "GRAPH_MISSING"

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Iterator
 
 from modelmill_worker import Edge, ErrorHint, FailedStep, Plugin, Role, Step, Target, hookimpl
 
-from modelmill_misbehaving import deaths, versions, warm, work
+from modelmill_misbehaving import deaths, looks, versions, warm, work
 
 _RUNS = (
     ("copy", work.copy, work.Copy, "gives the input back"),
@@ -59,6 +59,15 @@ def modelmill_plugins() -> Iterator[Plugin]:
         summary="Aborts in some versions of TensorFlow, for tests",
         edges=(_PICKY,),
         targets=(_target("picky", "aborts in some versions of TensorFlow"),),
+    )
+    yield Plugin(
+        name="nosy",
+        version="0.1.0",
+        summary="Adds to what is known of a dataset, for tests",
+        edges=tuple(
+            Edge(name, Role.INSPECT, (("data", "dataset"),), "report.look", run, looks.Look)
+            for name, run in (("look-again", looks.look_again), ("look-away", looks.look_away))
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from modelmill_worker.graph_outputs import find_inputs, find_outputs, output_ten
 from modelmill_worker.shapes import Shapes, infer
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_inspector import _tensorflow_versions
+from modelmill_inspector import _tensorflow_versions, support
 from modelmill_inspector.graphs.costs import describe_costs
 from modelmill_inspector.graphs.reach import needed_names, needed_nodes
 from modelmill_inspector.graphs.structure import describe_quantisation, describe_structure
@@ -79,6 +79,7 @@ def describe_graph(
         "quantisation": describe_quantisation(graph, needed),
         "costs": describe_costs(graph, endpoints.inputs, needed, input_shapes or {}),
     }
+    facts["support"] = support.describe(graph, needed, endpoints, facts["tensorflow"], input_shapes or {})
     facts.update(describe_weights(nodes))
     facts.update(describe_structure(graph, nodes))
     facts.update(describe_unknown_dimensions(graph, needed, shapes))

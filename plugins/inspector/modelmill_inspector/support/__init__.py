@@ -1,11 +1,12 @@
 """What the converters of each version would make of a graph, told from tables before anything runs.
 
 `tables` reads the tables, `uses` says which operations a converter meets, `letters` finds what a table says of one of
-them, and `tflite`, `tfjs` and `edgetpu` come to a verdict for each version. It is a prediction: a table knows operations
-one by one, and converters fold, fuse and split them. docs/support.md says how often it is right.
+them, and `tflite`, `tfjs` and `edgetpu` come to a verdict for each version. It is a prediction: a table knows
+operations one by one, and converters fold, fuse and split them. docs/support.md says how often it is right.
 """
 
-from typing import AbstractSet, Any, Dict, List
+from dataclasses import replace
+from typing import AbstractSet, Any, Dict, List, Mapping, Tuple
 
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Signature
@@ -18,9 +19,13 @@ __all__ = ["describe"]
 
 
 def describe(
-    graph: GraphDef, needed: AbstractSet[str], endpoints: Signature, tensorflow: Dict[str, Any]
+    graph: GraphDef,
+    needed: AbstractSet[str],
+    endpoints: Signature,
+    tensorflow: Dict[str, Any],
+    input_shapes: Mapping[str, Tuple[int, ...]],
 ) -> Dict[str, Any]:
-    """The fact `support`, as a conversion without options would go.
+    """The fact `support`, as a conversion with these input shapes and no other options would go.
 
     needed: the names of the nodes that the outputs depend on.
     tensorflow: the fact of that name, for the versions that cannot read the graph at all.
@@ -37,13 +42,17 @@ def describe(
         "missing", "select", "custom": {operation: how many nodes}, those that are no builtin operators,
         "why": a sentence about what stands against converting it as it is; "" where nothing does}],
      "nodes": [{"name", "op", "status": {"tflite 1.13 to 1.15": "select", ...}}], the nodes that are not builtin
-        everywhere, with every target's status ("builtin", "select", "custom" or "missing"), at most 100,
+        everywhere, at most 100, with the status ("builtin", "select", "custom" or "missing") for every target that
+        reads the graph,
      "nodes_count": how many there are}
 
     A node of a function is named "function/node".
     """
     met = uses(graph, needed)
-    source = Source(met, endpoints, dict(tensorflow.get("unreadable", {})), _has_functions(graph, needed))
+    inputs = tuple(replace(tensor, shape=input_shapes.get(tensor.name, tensor.shape)) for tensor in endpoints.inputs)
+    source = Source(
+        met, replace(endpoints, inputs=inputs), dict(tensorflow.get("unreadable", {})), _has_functions(graph, needed)
+    )
     verdicts: List[Verdict] = [*tflite.judge(source), *tfjs.judge(source), *edgetpu.judge(source)]
     return {"targets": targets_of(source, verdicts), **nodes_of(met, verdicts)}
 

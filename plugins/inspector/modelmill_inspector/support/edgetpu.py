@@ -11,7 +11,7 @@ from modelmill_inspector.support.verdicts import Source, Verdict, counted, named
 COMPILER, QUANTISED_BY = "16", "2.15"
 
 #: Operations that only pass on what they get: the converter leaves nothing of them.
-_PASSING_ON = frozenset(["Identity", "StopGradient", "PlaceholderWithDefault"])
+_PASSING_ON = frozenset(["StopGradient", "PlaceholderWithDefault"])
 
 
 def judge(source: Source) -> List[Verdict]:
@@ -21,8 +21,9 @@ def judge(source: Source) -> List[Verdict]:
     missing = counted(source.uses, letters, MISSING)
     limits = _limits(source, letters)
     if converting.needs != "builtin":
-        needs, why = "", "TensorFlow {} makes no .tflite of builtin operators of it. {}".format(
-            QUANTISED_BY, converting.why
+        needs, why = (
+            "",
+            "TensorFlow {} makes no .tflite of builtin operators of it. {}".format(QUANTISED_BY, converting.why),
         )
     elif letters and not any(letter == BUILTIN and not use.folded for use, letter in zip(source.uses, letters)):
         needs, why = "", "The Edge TPU has none of its operations."

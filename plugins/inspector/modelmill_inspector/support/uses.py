@@ -7,7 +7,7 @@ one that need not has operators for it. Functions are looked into, each once.
 
 import re
 from dataclasses import dataclass
-from typing import AbstractSet, Any, Dict, FrozenSet, Iterator, List, Optional, Set, Tuple
+from typing import AbstractSet, Any, Dict, FrozenSet, Iterator, List, Optional, Set
 
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
@@ -23,8 +23,10 @@ _NEVER_FOLDED = re.compile(
     r"|(Stateful)?PartitionedCall|.*(Random|Multinomial|TruncatedNormal).*|.*(Iterator|Queue|Reader|Dataset).*"
     r"|TensorArray.*|Stack(V2|Push.*|Pop.*)?|.*(HashTable|LookupTable).*|Print(V2)?|Assert|.*PyFunc.*|ReadFile"
 )
-#: No converter meets them: they are fed, or gone before it begins.
-_NOT_CONVERTED = frozenset(["Placeholder", "PlaceholderV2", "Const", "NoOp", "Assert"]) | _WEIGHTS
+#: What calls a function: calls are replaced by what they do.
+_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
+#: No converter meets them: they are fed, or gone before it begins; or they pass on what they get.
+_NOT_CONVERTED = frozenset(["Placeholder", "PlaceholderV2", "Const", "NoOp", "Assert", "Identity"]) | _WEIGHTS | _CALLS
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def _constants(nodes: List[NodeDef], feeders: Dict[str, List[str]], weights: Fro
             users.setdefault(feeder, []).append(node.name)
             if feeder not in known:  # An argument of the function.
                 waiting.append(feeder)
-        if node.op not in _WEIGHTS and _NEVER_FOLDED.fullmatch(node.op) and not _is_weight_of_loop(node, feeders):
+        if node.op not in _WEIGHTS and _NEVER_FOLDED.fullmatch(node.op) and not _is_weight_of_loop(node):
             waiting.append(node.name)
     varying: Set[str] = set()
     while waiting:
@@ -97,7 +99,7 @@ def _constants(nodes: List[NodeDef], feeders: Dict[str, List[str]], weights: Fro
     return {node.name for node in nodes if node.name not in varying}
 
 
-def _is_weight_of_loop(node: NodeDef, feeders: Dict[str, List[str]]) -> bool:
+def _is_weight_of_loop(node: NodeDef) -> bool:
     """Whether a node only takes a constant into a loop; where what it takes varies, so does it."""
     return node.op in ("Enter", "RefEnter") and node.attr["is_constant"].b
 
@@ -137,8 +139,3 @@ def _type_name(number: int) -> str:
         return tensors.data_type(number).name
     except StepError:
         return ""
-
-
-def kind_of(use: Use, asked: Tuple[str, ...]) -> Tuple[Any, ...]:
-    """What of a node decides which line of a table holds: its operation, these attributes, and the computed inputs."""
-    return (use.node.op, use.computed, tuple(attribute_text(use.node, name) for name in asked))

@@ -1,199 +1,133 @@
-"""Check the tables of support: what an inspection predicts of the corpus's models against what conversions come to.
+"""The inspector's tables of support against what really happens: predicted to convert or not, converted or not.
 
-    python -m benchmarks.support [--write]
-
-Every model of the corpus that is a graph is inspected, and then converted with six versions of TensorFlow, without
-and with TensorFlow operators allowed, and with each tensorflowjs. `--write` puts the result into docs/support.md.
-Keras models are not predicted: their graph exists only once a TensorFlow has traced it.
+Every model of the corpus is inspected and then converted by each of the versions, with the options of the inspection
+and no others, unverified. Without the corpus there is nothing to measure.
 """
 
-import argparse
-import re
-import tempfile
-from collections.abc import Iterator
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelmill.client import Source, collect, conversion_pb2
-from modelmill.errors import ModelmillError
-from modelmill_worker import graph_def
-from modelmill_worker.dataflow import prune
+from modelmill.client import Client, collect, conversion_pb2
+from modelmill.wire import struct_of
 
-from benchmarks.farm import PROJECT, Farm, corpus
+from benchmarks.farm import PROJECT, Farm
 
-DOCUMENT = PROJECT / "docs" / "support.md"
-BEGIN, END = "<!-- table: python -m benchmarks.support -->", "<!-- end of table -->"
-
-#: TensorFlow with TOCO alone, the last of TensorFlow 1, MLIR's beginnings, and three of today's.
-TENSORFLOW = ("1.9", "1.13", "1.15", "2.4", "2.15", "2.21")
-#: tensorflowjs, and the TensorFlow that it exports with, by which it is asked for.
-TENSORFLOWJS = {"0.8": "1.12", "1.7": "1.15", "4.22": "2.19"}
-#: The options of tflite that are tried, and what a prediction may need for them.
-WAYS = {"tflite": ("builtin",), "tflite, TensorFlow operators allowed": ("builtin", "select")}
-#: The versions of these that cannot be asked to keep TensorFlow's operators.
-WITHOUT_SELECT = ("1.9",)
-#: Where the feature front of the keyword spotters ends, and the shape there.
-FEATURES, FEATURE_SHAPE = "Mfcc", (1, 49, 10)
+#: TensorFlow for tflite, one for each era of its converters; "" is tfjs with the newest tensorflowjs.
+VERSIONS = ("1.9", "1.13", "1.15", "2.4", "2.15", "2.21", "")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A model of the corpus, with the shapes that are given to inspection and conversion."""
+    """A source in the corpus, and the shapes that its inputs are given."""
 
-    name: str
-    source: Source
-    shapes: dict[str, list[int]] = field(default_factory=dict)
+    path: str
+    input_shapes: dict[str, list[int]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        shapes = ["x".join(map(str, shape)) for shape in self.input_shapes.values()]
+        return f"{self.path}, {', '.join(shapes)}" if shapes else self.path
+
+
+_MTCNN = [f"mtcnn/{version}/{net}/frozen.pb" for version in ("tf1.9.0", "tf1.15.5") for net in ("pnet", "rnet", "onet")]
+MODELS = (
+    Model("posenet/frozen.pb"),
+    *(Model(f"kws-tf1-frozen/{name}.pb") for name in ("DS_CNN_S", "CRNN_S", "Basic_LSTM_S")),
+    Model("basic-pitch/nmp"),
+    Model("kws-dscnn/kws_ref_model"),
+    Model("mtcnn/keras2/pnet_saved_model"),
+    *map(Model, _MTCNN),
+    *(Model(path, {"pnet/input": [1, 24, 24, 3]}) for path in _MTCNN if "pnet" in path),
+)
 
 
 @dataclass(frozen=True)
-class Case:
-    """One conversion: predicted or not, converted or not, and the sentences for both."""
+class Comparison:
+    """What was predicted for a model and a version, and what came: why it should not, and why it did not, convert."""
 
     model: str
-    target: str
     version: str
     predicted: bool
     converted: bool
     why: str
-    said: str
+    reason: str
 
     @property
     def agrees(self) -> bool:
         return self.predicted == self.converted
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.support", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the result into docs/support.md")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="modelmill-support-") as folder, Farm(Path(folder)) as farm:
-        cases = list(check(farm, list(models(Path(folder)))))
-    text = report(cases)
-    print(text)
-    if options.write:
-        before, rest = DOCUMENT.read_text().split(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.split(END, 1)[1]}")
+def corpus() -> Path:
+    """MODELMILL_CORPUS, else where the tests look for it."""
+    return Path(os.environ.get("MODELMILL_CORPUS") or PROJECT.parent / "shared" / "corpus")
 
 
-def models(folder: Path) -> Iterator[Model]:
-    """The corpus's graphs, and some of them cut or with a shape fixed."""
-    place = corpus()
-    if place is None:
-        raise SystemExit("The corpus is not here; set MODELMILL_CORPUS.")
-    for net in ("pnet", "rnet", "onet"):
-        name = f"{net[0].upper()}-Net"
-        for writer in ("1.9.0", "1.15.5"):
-            files = place / "mtcnn" / f"tf{writer}" / net
-            yield Model(f"{name} of {writer}, frozen", collect(files / "frozen.pb"))
-            yield Model(f"{name} of {writer}, checkpoint", collect(files / "model.ckpt", files / "graph.pb"))
-            if (files / "saved_model").is_dir():
-                yield Model(f"{name} of {writer}, SavedModel", collect(files / "saved_model"))
-    pnet = collect(place / "mtcnn" / "tf1.9.0" / "pnet" / "frozen.pb")
-    yield Model("P-Net of 1.9.0, frozen, 64x64", pnet, {"pnet/input": [1, 64, 64, 3]})
-    yield Model("P-Net of Keras 2, SavedModel", collect(place / "mtcnn" / "keras2" / "pnet_saved_model"))
-    yield Model("PoseNet, frozen", collect(place / "posenet" / "frozen.pb"))
-    for net in ("DS_CNN_S", "CRNN_S", "Basic_LSTM_S"):
-        whole = place / "kws-tf1-frozen" / f"{net}.pb"
-        yield Model(f"keywords {net}, frozen", collect(whole))
-        yield Model(f"keywords {net}, frozen, its input a scalar", collect(whole), {"wav_data": []})
-        yield Model(f"keywords {net}, frozen, from its features on", collect(cut(whole, folder / f"{net}.pb")))
-    yield Model("basic-pitch, SavedModel", collect(place / "basic-pitch" / "nmp"))
-    yield Model("keywords DS-CNN, SavedModel", collect(place / "kws-dscnn" / "kws_ref_model"))
+def measure(farm: Farm) -> list[Comparison]:
+    """Every model, by every version."""
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda model: compare(farm.client, model, corpus(), VERSIONS, farm.folder), MODELS)
+        return [comparison for comparisons in found for comparison in comparisons]
 
 
-def cut(graph: Path, file: Path) -> Path:
-    """The graph with a placeholder in place of its feature front."""
-    read = graph_def.read(graph)
-    (node,) = [node for node in read.node if node.name == FEATURES]
-    node.op = "Placeholder"
-    del node.input[:]
-    node.attr.clear()
-    node.attr["dtype"].type = 1
-    for size in FEATURE_SHAPE:
-        node.attr["shape"].shape.dim.add().size = size
-    graph_def.write(file, prune(read, ["labels_softmax"]))
-    return file
+def compare(client: Client, model: Model, models: Path, versions: tuple[str, ...], folder: Path) -> list[Comparison]:
+    """One model, inspected once and converted by each version."""
+    options = {"input_shapes": model.input_shapes} if model.input_shapes else {}
+    targets = client.inspect(models / model.path, options)["support"]["targets"]
+    return [_compare(client, model, models, version, predicted(targets, version), folder) for version in versions]
 
 
-def check(farm: Farm, found: list[Model]) -> Iterator[Case]:
-    """Every conversion, version by version so that an environment's worker is warm."""
-    predictions = {model.name: predict(farm, model) for model in found}
-    for version in TENSORFLOW:
-        for way, needs in WAYS.items():
-            for model in found if version not in WITHOUT_SELECT or needs == ("builtin",) else ():
-                verdict = predictions[model.name]["tflite", version]
-                options = {"input_shapes": model.shapes, "allow_select_tf_ops": len(needs) > 1}
-                yield case(farm, model, "tflite", version, way, verdict, needs, options)
-    for version, tensorflow in TENSORFLOWJS.items():
-        for model in found:
-            verdict = predictions[model.name]["tfjs", version]
-            yield case(farm, model, "tfjs", tensorflow, f"tfjs {version}", verdict, ("builtin",), {})
+def predicted(targets: list[dict[str, Any]], version: str) -> dict[str, Any]:
+    """The verdict for a TensorFlow, or for the newest tensorflowjs where version is ""."""
+    name = "tflite" if version else "tfjs"
+    rows = [row for row in targets if row["target"] == name and (not version or version in row["versions"])]
+    return rows[-1]
 
 
-def predict(farm: Farm, model: Model) -> dict[tuple[str, str], dict[str, Any]]:
-    """The verdict for each target and version."""
-    facts = farm.client.inspect(model.source, {"input_shapes": model.shapes})
-    targets = facts["support"]["targets"]
-    return {(entry["target"], version): entry for entry in targets for version in entry["versions"]}
-
-
-def case(
-    farm: Farm,
-    model: Model,
-    target: str,
-    tensorflow: str,
-    label: str,
-    verdict: dict[str, Any],
-    needs: tuple[str, ...],
-    options: dict[str, Any],
-) -> Case:
-    """Convert, and compare."""
-    request = conversion_pb2.TargetRequest(name=target, tensorflow=tensorflow)
-    request.options.update({name: value for name, value in options.items() if value})
+def _compare(
+    client: Client, model: Model, models: Path, version: str, verdict: dict[str, Any], folder: Path
+) -> Comparison:
+    target = conversion_pb2.TargetRequest(name="tflite" if version else "tfjs", tensorflow=version)
     spec = conversion_pb2.ConversionSpec(
-        targets=[request], verification=conversion_pb2.VerificationRequest(skip=True), version_retries=0
+        targets=[target], verification=conversion_pb2.VerificationRequest(skip=True), version_retries=0
     )
-    said = ""
-    try:
-        conversion = farm.client.convert(model.source, spec, farm.folder / "out")
-        if conversion.state != conversion_pb2.Conversion.SUCCEEDED:
-            said = f"{conversion.failure.reason}: {conversion.failure.message}"
-    except ModelmillError as error:
-        said = f"{error.reason}: {error}"
-    predicted = verdict["needs"] in needs
-    found = Case(model.name, label, tensorflow, predicted, not said, verdict["why"], said)
-    print(
-        f"{'      ' if found.agrees else 'DIFFER'} {model.name} | {label} | {tensorflow} | {found.converted}",
-        flush=True,
-    )
-    if not found.agrees:
-        print(f"       predicted: {found.why}\n       found: {said[:300]}", flush=True)
-    return found
+    if model.input_shapes:
+        spec.plugin_options["freezer"].CopyFrom(struct_of({"input_shapes": model.input_shapes}))
+    output = folder / f"{model.path}-{version or 'tfjs'}".replace("/", "-")
+    conversion = client.convert(collect(models / model.path), spec, output)
+    converted = conversion.state == conversion_pb2.Conversion.SUCCEEDED
+    said = f"{conversion.failure.reason}: {conversion.failure.message}" if not converted else ""
+    label = version or "tfjs"
+    print(f"    {model} {label}: predicted {verdict['needs'] or 'no'}, converted {converted} {said[:200]}", flush=True)
+    needs_nothing = verdict["needs"] == "builtin"
+    return Comparison(str(model), label, needs_nothing, converted, verdict["why"], said)
 
 
-def report(cases: list[Case]) -> str:
-    """The agreement, a table by version, and every disagreement."""
-    agreeing = sum(case.agrees for case in cases)
-    lines = [f"{agreeing} of {len(cases)} predictions agree ({agreeing / len(cases):.1%}).", ""]
-    lines += ["| target | TensorFlow | both convert | both refuse | predicted only | converted only |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for label, version in dict.fromkeys((case.target, case.version) for case in cases):
-        here = [case for case in cases if (case.target, case.version) == (label, version)]
-        counts = [
-            sum((case.predicted, case.converted) == pair for case in here)
-            for pair in ((True, True), (False, False), (True, False), (False, True))
-        ]
-        lines.append(f"| {label} | {version} | {' | '.join(map(str, counts))} |")
-    lines += ["", "| model | target | TensorFlow | predicted | converted | why |", "|---|---|---|---|---|---|"]
-    words = {True: "yes", False: "no"}
-    for case in cases:
-        if not case.agrees:
-            why = re.sub(r"/\S*/site-packages/", "", case.said or case.why).replace("|", "/").replace("\n", " ")[:200]
-            sides = f"{words[case.predicted]} | {words[case.converted]}"
-            lines.append(f"| {case.model} | {case.target} | {case.version} | {sides} | {why} |")
+def table(comparisons: list[Comparison]) -> str:
+    """A row for each model; "yes" and "no" where prediction and conversion agree, else both."""
+    versions = list(dict.fromkeys(comparison.version for comparison in comparisons))
+    agreeing = sum(comparison.agrees for comparison in comparisons)
+    lines = [
+        f"Prediction and conversion agree in {agreeing} of {len(comparisons)} cases.",
+        "",
+        "| model | " + " | ".join(versions) + " |",
+        "| --- |" + " --- |" * len(versions),
+    ]
+    for model in dict.fromkeys(comparison.model for comparison in comparisons):
+        cells = [_cell(comparison) for comparison in comparisons if comparison.model == model]
+        lines.append(f"| {model} | " + " | ".join(cells) + " |")
+    wrong = [comparison for comparison in comparisons if not comparison.agrees]
+    if wrong:
+        lines += ["", "Where they do not agree:", ""]
+    for comparison in wrong:
+        told = comparison.reason.partition(":")[0] or comparison.why
+        lines.append(f"- {comparison.model}, {comparison.version}: {_cell(comparison)}. {told}")
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    main()
+def _cell(comparison: Comparison) -> str:
+    words = {True: "yes", False: "no"}
+    if comparison.agrees:
+        return words[comparison.converted]
+    return f"predicted {words[comparison.predicted]}, is {words[comparison.converted]}"

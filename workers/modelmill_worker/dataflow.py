@@ -77,7 +77,7 @@ def prune(graph: GraphDef, outputs: Iterable[str]) -> GraphDef:
     Control inputs that are there for side effects only are dropped, and so is what they alone would have kept.
     """
     flow = Dataflow(graph)
-    needed = _reach(outputs, {name: _lasting_inputs(flow, node) for name, node in flow.nodes.items()})
+    needed = _needed(flow, outputs)
     pruned = graph_def.new_graph()
     pruned.versions.ParseFromString(graph.versions.SerializeToString())
     pruned.library.ParseFromString(graph.library.SerializeToString())
@@ -85,9 +85,30 @@ def prune(graph: GraphDef, outputs: Iterable[str]) -> GraphDef:
         if node.name in needed:
             kept = pruned.node.add()
             kept.ParseFromString(node.SerializeToString())
-            del kept.input[:]
-            kept.input.extend(reference for reference in node.input if _lasts(flow, reference))
+            _drop_passing_inputs(flow, kept)
     return pruned
+
+
+def prune_in_place(graph: GraphDef, outputs: Iterable[str]) -> None:
+    """As `prune`, of a graph that may hold so much that a copy would be costly."""
+    flow = Dataflow(graph)
+    needed = _needed(flow, outputs)
+    for index in reversed(range(len(graph.node))):
+        if graph.node[index].name not in needed:
+            del graph.node[index]
+    for node in graph.node:
+        _drop_passing_inputs(flow, node)
+
+
+def _needed(flow: Dataflow, outputs: Iterable[str]) -> Set[str]:
+    return _reach(outputs, {name: _lasting_inputs(flow, node) for name, node in flow.nodes.items()})
+
+
+def _drop_passing_inputs(flow: Dataflow, node: NodeDef) -> None:
+    lasting = [reference for reference in node.input if _lasts(flow, reference)]
+    if len(lasting) != len(node.input):
+        del node.input[:]
+        node.input.extend(lasting)
 
 
 def _lasts(flow: Dataflow, reference: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf.message import DecodeError
 
 from modelmill_worker import file_formats, tensors
 from modelmill_worker.errors import StepError
@@ -32,6 +32,9 @@ LARGEST_GRAPH = 2**31 - 2**20
 
 #: Up to this producer version, a Placeholder's shape of no dimensions means that the shape is unknown.
 _PRODUCER_WITH_SCALAR_PLACEHOLDERS = 24
+
+#: Marks a constant whose content lies beside the graph (see weights_beside).
+BESIDE = "_modelmill_weights"
 
 _REFERENCE = re.compile(r"^\^?(?P<node>[^:^]+)(:(?P<index>\d+))?$")
 
@@ -57,7 +60,14 @@ def new_constant(name: str, value: np.ndarray, dtype: Optional[tensors.DataType]
 
 
 def constant_value(node: NodeDef) -> np.ndarray:
-    """The value of a Const node. Raises StepError TENSOR_MALFORMED."""
+    """The value of a Const node. Raises StepError TENSOR_MALFORMED, or WEIGHTS_BESIDE where it is not in the graph."""
+    if BESIDE in node.attr:
+        raise StepError(
+            "WEIGHTS_BESIDE",
+            "The value of {} is needed here, and lies beside the graph, which is too large to hold it. "
+            "Choose outputs that need less of the model.".format(node.name),
+            {"node": node.name},
+        )
     return tensors.decode(node.attr["value"].tensor)
 
 
@@ -137,23 +147,9 @@ def write(path: Path, graph: GraphDef) -> None:
 
     Raises StepError GRAPH_TOO_LARGE where it would pass the 2 GB that protobuf can hold.
     """
-    content = _serialised(graph)
-    if len(content) > LARGEST_GRAPH:
-        raise too_large(len(content))
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(content)
-    beside.replace(path)
+    from modelmill_worker import graph_stream  # which needs this module
 
-
-def _serialised(graph: GraphDef) -> bytes:
-    """A GraphDef's bytes; its size is asked for only if that fails, for asking costs as much as serialising."""
-    try:
-        return bytes(graph.SerializeToString(deterministic=True))
-    except (ValueError, EncodeError) as error:  # what protobuf's implementations say of more than 2 GB
-        size = graph.ByteSize()
-        if size > LARGEST_GRAPH:
-            raise too_large(size) from error
-        raise
+    graph_stream.write(path, graph, {})
 
 
 def too_large(size: int) -> StepError:

@@ -42,6 +42,7 @@ class Signature:
     expected_error: the largest error, relative to an output's range, that the conversions so far cost by
         their nature (rounding of floats, dynamic-range quantisation); the verifier's threshold.
     initializers: nodes of a graph to run once before the first call, in this order: they fill its lookup tables.
+    variables: nodes of a graph that are variables still, and have no values in it.
     reference: how the source of the model is run in inference mode, where it was built for training.
     """
 
@@ -49,6 +50,7 @@ class Signature:
     outputs: Tuple[Tensor, ...]
     expected_error: float = 0.0
     initializers: Tuple[str, ...] = ()
+    variables: Tuple[str, ...] = ()
     reference: ReferenceRun = PLAIN_RUN
 
     def costing(self, expected_error: float) -> "Signature":
@@ -62,6 +64,8 @@ def write(folder: Path, signature: Signature) -> None:
     del data["reference"]
     if not signature.initializers:
         del data["initializers"]
+    if not signature.variables:
+        del data["variables"]
     if not signature.reference.is_plain():
         data["reference"] = reference_run.to_json(signature.reference)
     text = json.dumps(data, indent=2, sort_keys=True)
@@ -76,6 +80,7 @@ def read(folder: Path) -> Signature:
         outputs=tuple(_tensor(item) for item in data["outputs"]),
         expected_error=data["expected_error"],
         initializers=tuple(data.get("initializers", ())),
+        variables=tuple(data.get("variables", ())),
         reference=reference_run.from_json(data.get("reference")),
     )
 

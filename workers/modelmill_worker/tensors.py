@@ -157,10 +157,18 @@ def encode(array: np.ndarray, proto: Message, dtype: Optional[DataType] = None) 
         proto.string_val.extend(_as_bytes(item) for item in array.ravel())
     elif kind.storage is None:
         raise StepError("DTYPE_UNKNOWN", "A {} cannot be a constant.".format(kind.name), {"dtype": kind.name})
-    elif kind is BFLOAT16:
-        proto.tensor_content = _narrow_to_bfloat16(array).tobytes()
     else:
-        proto.tensor_content = np.ascontiguousarray(array).astype(kind.storage, copy=False).tobytes()
+        proto.tensor_content = stored(array, kind).tobytes()
+
+
+def stored(array: np.ndarray, kind: DataType) -> np.ndarray:
+    """The array whose bytes are a tensor's ``tensor_content``; no copy where it is one already.
+
+    kind: one that has a `storage`.
+    """
+    if kind is BFLOAT16:
+        return _narrow_to_bfloat16(array)
+    return np.ascontiguousarray(array).astype(kind.storage, copy=False)
 
 
 def decode_shape(proto: Message) -> Optional[Tuple[int, ...]]:

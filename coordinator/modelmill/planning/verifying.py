@@ -103,7 +103,7 @@ def _add_sample(draft: Draft, wanted: Wanted, made: Sequence[str]) -> str:
     """Inputs that the source itself wants, where an edge takes its kind, else those of the first model on the route."""
     verification = draft.spec.verification
     wants_dataset = verification.dataset is not None
-    models = {draft.kind_of(model): model for model in reversed(made)}
+    models = {draft.kind_of(model): model for model in made}  # What was selected from the source, if anything was.
     fitting = [
         hop
         for hop in hops(draft.plugins, Role.SAMPLE)

@@ -1,14 +1,16 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, tensors
-from modelmill_worker.dataflow import prune
+from modelmill_worker import graph_def, tensors, weights_beside
+from modelmill_worker.dataflow import Dataflow, prune
 from modelmill_worker.graph_def import GraphDef, NodeDef
+from modelmill_worker.graph_stream import Content
 
 from modelmill_freezer._functions import Library
+from modelmill_freezer._kept_variables import kept_variables, note_kept
 from modelmill_freezer._shadow_variables import find_shadows
 from modelmill_freezer._variable_handles import Variable, use_values
 from modelmill_freezer._variables import VariableReader
@@ -31,48 +33,63 @@ _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
 
 @dataclass(frozen=True)
 class Frozen:
-    """A graph without variables, and how many variables went into it with how many elements.
+    """A graph with constants for variables, and how many variables became constants with how many elements.
 
+    contents: of the graph's constants that have none (see weights_beside), by name. They are read when the graph is
+        written, one at a time: a model is never in memory as a whole.
     shadows: for variables that took the value of their moving average, its key.
     without_shadow: the variables that have no moving average and took their own value, where averages were asked for.
+    kept: the nodes that are variables still, as asked for.
     """
 
     graph: GraphDef
+    contents: Mapping[str, Content]
     variables: int
     parameters: int
     notes: Tuple[str, ...]
     shadows: Dict[str, str]
     without_shadow: Tuple[str, ...]
+    kept: Tuple[str, ...]
 
 
-def has_variables(graph: GraphDef) -> bool:
-    """Whether the graph holds variables."""
-    return any(node.op in graph_def.VARIABLES for node in graph.node)
+def variables_of(graph: GraphDef) -> List[str]:
+    """The names of the graph's variables."""
+    return [node.name for node in graph.node if node.op in graph_def.VARIABLES]
 
 
 def freeze_graph(
-    graph: GraphDef, values: Mapping[str, np.ndarray], outputs: Iterable[str], use_moving_averages: bool = False
+    graph: GraphDef,
+    values: Mapping[str, np.ndarray],
+    outputs: Iterable[str],
+    use_moving_averages: bool = False,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> Frozen:
     """The part of the graph that computes the output nodes, with each variable a constant of the same name.
 
-    values: checkpoint keys to arrays; each is read once.
-    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, GRAPH_TOO_LARGE or
-    MOVING_AVERAGES_MISSING.
+    values: checkpoint keys to arrays; each is read once, a large one only when the graph is written.
+    only, without: names or patterns of the variables that become constants, and of those that do not.
+    Raises StepError VARIABLE_NOT_IN_CHECKPOINT, VARIABLE_MISMATCH, UNSUPPORTED_VARIABLE_USE, MOVING_AVERAGES_MISSING or
+    VARIABLE_PATTERN_UNMATCHED.
     """
     frozen = prune(graph, outputs)
-    variables = [node for node in frozen.node if node.op in graph_def.VARIABLES]
+    kept = kept_variables(variables_of(graph), only, without)
+    variables = [node for node in frozen.node if node.op in graph_def.VARIABLES and node.name not in kept]
     names = [node.name for node in variables]
     shadows = find_shadows(graph, names, values) if use_moving_averages else {}
     reader = VariableReader(graph, values, shadows)
     reader.check(variables)
     notes = _note_updates(frozen)
     handles = {node.name: _variable(node) for node in variables if node.op == "VarHandleOp"}
-    parameters = _replace_by_constants(variables, reader)
+    parameters, contents = _replace_by_constants(variables, reader)
     use_values(frozen, handles, _library_of)
+    flow = Dataflow(frozen)
     for node in frozen.node:
-        _drop_references(node)
-    without = tuple(name for name in names if name not in shadows) if use_moving_averages else ()
-    return Frozen(frozen, len(variables), parameters, notes, shadows, without)
+        _drop_references(node, flow, kept)
+    without_shadow = tuple(name for name in names if name not in shadows) if use_moving_averages else ()
+    still = tuple(name for name in variables_of(frozen) if name in kept)
+    notes += note_kept(still)
+    return Frozen(frozen, contents, len(variables), parameters, notes, shadows, without_shadow, still)
 
 
 def _variable(node: NodeDef) -> Variable:
@@ -87,17 +104,41 @@ def _library_of(graph: GraphDef) -> Library:
     return library_of(graph)
 
 
-def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> int:
-    parameters = size = 0
+def _replace_by_constants(variables: List[NodeDef], reader: VariableReader) -> Tuple[int, Dict[str, Content]]:
+    """How many elements the variables have, and the contents of those that are too large to be in the graph."""
+    parameters = 0
+    contents: Dict[str, Content] = {}
     for node in variables:
-        value = reader.read(node)
-        parameters += value.size
-        size += value.nbytes
-        if size > graph_def.LARGEST_GRAPH:
-            raise graph_def.too_large(size)
-        constant = graph_def.new_constant(node.name, value, tensors.data_type(node.attr["dtype"].type))
-        _become(node, constant)
-    return parameters
+        kind = tensors.data_type(node.attr["dtype"].type)
+        shape = _known_shape(node)
+        if shape is None or not _is_large(shape, kind):
+            value = reader.read(node)
+            shape = value.shape
+        parameters += tensors.element_count(shape)
+        if _is_large(shape, kind):
+            contents[node.name] = _content(reader, node, kind)
+            _become(node, weights_beside.emptied(node.name, shape, kind))
+        else:
+            _become(node, graph_def.new_constant(node.name, value, kind))
+    return parameters, contents
+
+
+def _known_shape(node: NodeDef) -> Optional[Tuple[int, ...]]:
+    shape = tensors.decode_shape(node.attr["shape"].shape) if "shape" in node.attr else None
+    return None if shape is None or -1 in shape else shape
+
+
+def _is_large(shape: Tuple[int, ...], kind: tensors.DataType) -> bool:
+    if kind.storage is None:
+        return False
+    return tensors.element_count(shape) * np.dtype(kind.storage).itemsize >= weights_beside.SMALLEST
+
+
+def _content(reader: VariableReader, variable: NodeDef, kind: tensors.DataType) -> Content:
+    """Reads a variable when it is called, whatever has become of its node by then."""
+    node = graph_def.new_node(variable.name, variable.op)
+    node.ParseFromString(variable.SerializeToString())
+    return lambda: tensors.stored(reader.read(node), kind)
 
 
 def _become(node: NodeDef, other: NodeDef) -> None:
@@ -114,9 +155,13 @@ def _note_updates(graph: GraphDef) -> Tuple[str, ...]:
     )
 
 
-def _drop_references(node: NodeDef) -> None:
-    """What is done to a reference to a variable, done to its value."""
+def _drop_references(node: NodeDef, flow: Dataflow, kept: Container[str]) -> None:
+    """What is done to a reference to a variable, done to its value; a variable that stays gives its value as well."""
     if node.op == "IsVariableInitialized":
+        variable = flow.passed_on(graph_def.node_name(node.input[0]), ("RefIdentity", "Identity"))[-1]
+        if variable in kept:
+            node.input[0] = variable
+            return
         _become(node, graph_def.new_constant(node.name, np.array(True)))
     elif node.op == "Assign":
         value, kind = node.input[1], node.attr["T"].type

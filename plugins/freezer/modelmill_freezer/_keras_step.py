@@ -16,7 +16,6 @@ from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature, Tensor
 
 from modelmill_freezer._signature_freezing import Source, freeze_source, wanted_ends
-from modelmill_freezer._steps import GRAPH_FILE
 
 
 def freeze_keras(step: Step) -> Dict[str, Any]:
@@ -28,7 +27,7 @@ def freeze_keras(step: Step) -> Dict[str, Any]:
     ends = keras_models.describe(model)
     source = _traced(model, ends) if tf.executing_eagerly() else _of_session(ends)
     source = replace(source, ends=wanted_ends(source.ends, step.options.outputs, step.options.inputs))
-    facts = freeze_source(step, source, GRAPH_FILE)
+    facts = freeze_source(step, source)
     facts.update(tensorflow=tf.__version__)
     return facts
 

@@ -15,7 +15,7 @@ from modelmill_worker.saved_model import SavedModel
 
 from modelmill_freezer._saved_keys import name_after_saved_keys
 from modelmill_freezer._signature_freezing import Source, freeze_source, wanted_ends
-from modelmill_freezer._steps import GRAPH_FILE, FreezeOptions
+from modelmill_freezer._steps import FreezeOptions
 from modelmill_freezer._tables import VocabulariesAmong
 from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
@@ -40,7 +40,7 @@ def freeze_saved_model(step: Step) -> Dict[str, Any]:
     name_after_saved_keys(model.graph, model.meta_graph.saver_def.restore_op_name, library_of(model.graph))
     assets = _Assets(model, path.parent, tree)
     source = Source(model.graph, inferring.endpoints, _initialisers(model), _Values(tree, path.parent), assets.content)
-    facts = freeze_source(step, source, GRAPH_FILE)
+    facts = freeze_source(step, source)
     facts.update(graph=path.name, signature=model.signature_key, tags=list(model.tags))
     facts["changes"] = [change.fact() for change in inferring.changes] + facts["changes"]
     facts["notes"] = list(inferring.notes) + facts["notes"]

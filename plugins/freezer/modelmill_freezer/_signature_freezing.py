@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, signature, tensors
+from modelmill_worker import graph_def, signature, tensors, weights_beside
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
@@ -41,8 +41,8 @@ class Source:
     vocabularies: Vocabularies
 
 
-def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]:
-    """Write the frozen graph into the step's output, under the name `graph_file`; the facts of the step."""
+def freeze_source(step: Step, source: Source) -> Dict[str, Any]:
+    """Write the frozen graph into the step's output; the facts of the step."""
     from modelmill_freezer._tensorflow import infer_outputs, library_of
 
     options = step.options
@@ -58,14 +58,16 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
     initialisers = keep_tables(inlined.graph, _nodes(ends.outputs), source.vocabularies, source.values)
     ends = _shaped(inlined.graph, ends, options.input_shapes)
     kept = _nodes(ends.outputs) + _nodes(ends.inputs) + list(initialisers)
-    frozen = freeze_graph(inlined.graph, source.values, kept)
+    frozen = freeze_graph(
+        inlined.graph, source.values, kept, only=options.only_variables, without=options.without_variables
+    )
     notes = list(frozen.notes) + tidy(frozen.graph, _nodes(ends.inputs))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, ends.outputs)
     notes += told
-    graph_def.write(step.output / graph_file, frozen.graph)
-    signature.write(step.output, replace(ends, outputs=outputs, initializers=initialisers))
-    return {
+    weights_beside.write(step.output, frozen.graph, frozen.contents)
+    signature.write(step.output, replace(ends, outputs=outputs, initializers=initialisers, variables=frozen.kept))
+    facts = {
         "inputs": [tensor.name for tensor in ends.inputs],
         "outputs": [tensor.name for tensor in outputs],
         "nodes_before": nodes_before,
@@ -77,6 +79,9 @@ def freeze_source(step: Step, source: Source, graph_file: str) -> Dict[str, Any]
         "changes": [change.fact() for change in merged(changes)],
         "notes": notes,
     }
+    if frozen.kept:
+        facts["kept_variables"] = list(frozen.kept)
+    return facts
 
 
 def wanted_ends(ends: Signature, outputs: Sequence[str], inputs: Sequence[str]) -> Signature:

@@ -1,27 +1,27 @@
 """The freezer's steps."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from modelmill_worker import graph_def, meta_graph_signature, signature, source_files
-from modelmill_worker.dataflow import Dataflow, prune
+from modelmill_worker import graph_def, meta_graph_signature, signature, source_files, weights_beside
+from modelmill_worker.dataflow import Dataflow, prune_in_place
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.graph_stream import Content
 from modelmill_worker.options import option
 from modelmill_worker.plugin_api import Step
 from modelmill_worker.signature import Signature
 from modelmill_worker.source_files import SourceFile
 
 from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
-from modelmill_freezer._freezing import freeze_graph, has_variables
+from modelmill_freezer._freezing import freeze_graph, variables_of
 from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name, merged, side_effects
+from modelmill_freezer._kept_variables import kept_variables, note_kept
 from modelmill_freezer._shadow_variables import refuse_shadows
 from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
 from modelmill_freezer.inference.changes import Change
 from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
-
-GRAPH_FILE = "graph.pb"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class FreezeOptions:
     )
     use_moving_averages: bool = option(
         False, "Give variables the values of their moving averages (tf.train.ExponentialMovingAverage)."
+    )
+    only_variables: Tuple[str, ...] = option(
+        (), "The variables that become constants, as names or patterns such as conv*/weights; all where none are named."
+    )
+    without_variables: Tuple[str, ...] = option(
+        (), "Variables that stay variables, as names or patterns such as *_statistics."
     )
     inline_functions: bool = option(
         True, "Replace calls of functions by what they do, which most of what reads frozen graphs needs."
@@ -66,16 +72,26 @@ def freeze(step: Step) -> Dict[str, Any]:
     graph, calls = _without_calls(graph, _output_nodes(endpoints) + list(initializers), step.options)
     endpoints = replace(endpoints, initializers=initializers)
     kept = _output_nodes(endpoints) + list(initializers)
-    frozen = freeze_graph(graph, values, kept, step.options.use_moving_averages)
-    endpoints = replace(endpoints, reference=replace(endpoints.reference, averages=frozen.shadows))
+    frozen = freeze_graph(
+        graph,
+        values,
+        kept,
+        step.options.use_moving_averages,
+        step.options.only_variables,
+        step.options.without_variables,
+    )
+    reference = replace(endpoints.reference, averages=frozen.shadows)
+    endpoints = replace(endpoints, reference=reference, variables=frozen.kept)
     notes = list(inferring.notes + frozen.notes) + tidy(frozen.graph, _input_nodes(endpoints))
     step.progress(0.7, "inferring shapes")
     outputs, told = infer_outputs(frozen.graph, endpoints.outputs)
     notes += told
-    _write(step, frozen.graph, replace(endpoints, outputs=outputs))
+    _write(step, frozen.graph, replace(endpoints, outputs=outputs), frozen.contents)
     inferring = replace(inferring, changes=inferring.changes + calls)
     facts = _facts(nodes_before, frozen.graph, inferring, notes)
     facts.update(graph=graph_file.name, variables=frozen.variables, parameters=frozen.parameters)
+    if frozen.kept:
+        facts.update(kept_variables=list(frozen.kept))
     if step.options.use_moving_averages:
         facts.update(moving_averages=sorted(frozen.shadows), without_moving_average=list(frozen.without_shadow))
     return facts
@@ -91,14 +107,15 @@ def select(step: Step) -> Dict[str, Any]:
     named = signature.read(step.inputs["model"].path)
     options = step.options
     if options == FreezeOptions():
-        graph = graph_def.read(step.inputs["model"].path / GRAPH_FILE)
-        _write(step, graph, named)
+        graph = graph_def.read(step.inputs["model"].path / weights_beside.GRAPH_FILE)
+        _write(step, graph, named, weights_beside.contents(step.inputs["model"].path, graph))
         return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
     outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
-    return _normalise(step, replace(options, outputs=outputs))
+    # Variables that stayed when the graph was frozen may stay now.
+    return _normalise(step, replace(options, outputs=outputs), may_stay=named.variables)
 
 
-def _normalise(step: Step, options: FreezeOptions) -> Dict[str, Any]:
+def _normalise(step: Step, options: FreezeOptions, may_stay: Sequence[str] = ()) -> Dict[str, Any]:
     refuse_shadows(options.use_moving_averages)
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
@@ -108,19 +125,25 @@ def _normalise(step: Step, options: FreezeOptions) -> Dict[str, Any]:
     endpoints = inferring.endpoints
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
-    pruned = prune(graph, _output_nodes(endpoints) + list(initializers))
-    if has_variables(pruned):
+    kept = kept_variables(variables_of(graph), options.only_variables, options.without_variables) | set(may_stay)
+    prune_in_place(graph, _output_nodes(endpoints) + list(initializers))
+    still = variables_of(graph)
+    if not kept.issuperset(still):
         raise StepError(
             "CHECKPOINT_MISSING",
             "The graph {} has variables, and its values are not there. "
             "Give the checkpoint's prefix as the model and the graph with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
+    endpoints = replace(endpoints, variables=tuple(still))
     if options.input_shapes:
         endpoints = replace(endpoints, outputs=tuple(replace(tensor, shape=None) for tensor in endpoints.outputs))
-    notes = list(inferring.notes) + tidy(pruned, _input_nodes(endpoints))
-    _write(step, pruned, endpoints)
-    return dict(_facts(nodes_before, pruned, inferring, notes), graph=graph_file.name)
+    notes = list(inferring.notes + note_kept(still)) + tidy(graph, _input_nodes(endpoints))
+    _write(step, graph, endpoints, weights_beside.contents(graph_file.path.parent, graph))
+    facts = dict(_facts(nodes_before, graph, inferring, notes), graph=graph_file.name)
+    if still:
+        facts.update(kept_variables=still)
+    return facts
 
 
 def _prepare(graph: GraphDef, options: FreezeOptions, file: SourceFile) -> InferenceGraph:
@@ -155,8 +178,8 @@ def _input_nodes(endpoints: Signature) -> List[str]:
     return [graph_def.node_name(tensor.tensor) for tensor in endpoints.inputs]
 
 
-def _write(step: Step, graph: GraphDef, endpoints: Signature) -> None:
-    graph_def.write(step.output / GRAPH_FILE, graph)
+def _write(step: Step, graph: GraphDef, endpoints: Signature, contents: Mapping[str, Content]) -> None:
+    weights_beside.write(step.output, graph, contents)
     signature.write(step.output, endpoints)
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, op_versions, tensors
+from modelmill_worker import graph_def, op_versions, tensors, weights_beside
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.signature import Tensor
 
 from modelmill_freezer._functions import Library
+from modelmill_freezer._old_checkpoints import is_refused, restore
 
 
 def _version_1() -> Any:
@@ -41,9 +42,18 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
         if key not in self._shapes:
             raise KeyError(key)
         try:
-            return np.asarray(self._reader.get_tensor(key))
+            return np.asarray(self._get(key))
         except Exception as error:
             raise self._unreadable(error) from error
+
+    def _get(self, key: str) -> Any:
+        try:
+            return self._reader.get_tensor(key)
+        except Exception as error:
+            if not is_refused(error):
+                raise
+            dtype = self._reader.get_variable_to_dtype_map()[key]
+            return restore(self._prefix, key, dtype.as_datatype_enum)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._shapes)
@@ -86,10 +96,11 @@ def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Ten
 
     A graph may hold operations that only a converter knows, or attributes that only a newer TensorFlow knows; that
     does not spoil it. What this TensorFlow does not know and what has its default is left out here, and stays in the
-    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy.
+    graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy,
+    and one without weights.
     """
     tf = _version_1()
-    copy = graph_def.copy(graph)
+    copy = weights_beside.without_weights(graph)
     notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:
         try:

@@ -11,6 +11,7 @@ from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
 from modelmill_freezer._nearest_names import nearest_names
+from modelmill_freezer._partitions import Partitions
 
 #: How many missing variables an error names.
 _NAMED = 5
@@ -26,17 +27,20 @@ class Place:
 
     slice_spec: "10 4 0,5:0,4" means from a [10, 4] tensor, 5 rows from 0 on, 4 columns from 0 on; "-" is all of a
         dimension; empty means all (tensorflow/core/framework/tensor_slice.h).
+    part: a partition's variable, where its fellows tell which slice is its own.
     """
 
     key: str
     slice_spec: str = ""
+    part: str = ""
 
 
 class VariableReader:
     """Reads the variables of one graph from a mapping of checkpoint keys to arrays.
 
     A graph that was written with its savers says under which key each variable was saved; that covers partitioned
-    variables and moving averages. Elsewhere the key is the variable's own name.
+    variables and moving averages. Elsewhere the key is the variable's own name, or that of the whole of which it is a
+    part.
     """
 
     def __init__(self, graph: GraphDef, values: Mapping[str, np.ndarray], shadows: Mapping[str, str]) -> None:
@@ -44,12 +48,14 @@ class VariableReader:
         self._values = values
         self._shadows = shadows
         self._places = _saved_places(graph)
+        self._partitions = Partitions(graph)
 
     def read(self, node: NodeDef) -> np.ndarray:
         """The value of a variable that `check` found in the checkpoint. Raises StepError VARIABLE_MISMATCH."""
         place = self._find(node)
         assert place is not None, "check() comes first"
-        value = _cut(np.asarray(self._values[place.key]), place)
+        value = np.asarray(self._values[place.key])
+        value = self._partitions.cut(place.part, value) if place.part else _cut(value, place)
         shape = tensors.decode_shape(node.attr["shape"].shape) if "shape" in node.attr else None
         dtype = tensors.data_type(node.attr["dtype"].type).name
         found = tensors.data_type_of(value.dtype).name
@@ -69,7 +75,8 @@ class VariableReader:
         for place in self._places.get(node.name, []) + [Place(_own_key(node))]:
             if place.key in self._values:
                 return place
-        return None
+        whole = self._partitions.key_of(node.name)
+        return Place(whole, part=node.name) if whole is not None and whole in self._values else None
 
 
 def _own_key(node: NodeDef) -> str:

@@ -88,7 +88,7 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
 
     Raises StepError UNKNOWN_RULE and INVALID_OPTION, and what `rewriting.rewrite_graph` raises.
     """
-    from modelmill_worker import graph_def
+    from modelmill_worker import graph_def, weights_beside
 
     from modelmill_rewriter._target import Target, parse_version
     from modelmill_rewriter._tensor import parse_tensor
@@ -105,9 +105,9 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
         inputs=tuple(parse_tensor(tensor.tensor) for tensor in named.inputs),
         outputs=tuple(parse_tensor(name) for name in [it.tensor for it in named.outputs] + list(named.initializers)),
     )
-    graph = graph_def.read(model / "graph.pb")
+    graph = graph_def.read(model / weights_beside.GRAPH_FILE)
     rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)
-    graph_def.write(step.output / "graph.pb", rewritten)
+    weights_beside.write(step.output, rewritten, weights_beside.contents(model, rewritten))
     signature.write(step.output, named)
     return {
         "rules": [report.to_json() for report in reports],

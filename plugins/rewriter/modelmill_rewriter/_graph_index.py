@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, op_versions, tensors
+from modelmill_worker import graph_def, op_versions, tensors, weights_beside
 from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
 
 from modelmill_rewriter._operations import FORWARDING, PREDICATES
@@ -107,11 +107,12 @@ class GraphIndex:
         return node.op in FORWARDING and len(node.input) == 1 and node.name not in self._fed
 
     def array(self, name: str) -> Optional[np.ndarray]:
-        """The value of a Const node, bfloat16 as float32; None for a string or a handle."""
+        """The value of a Const node, bfloat16 as float32; None for a string, a handle or what lies beside the graph."""
         if name not in self._arrays:
             node = self._nodes[name]
             storage = tensors.data_type(node.attr["value"].tensor.dtype).storage
-            self._arrays[name] = graph_def.constant_value(node) if storage else None
+            known = storage and not weights_beside.is_emptied(node)
+            self._arrays[name] = graph_def.constant_value(node) if known else None
         return self._arrays[name]
 
     def dtype(self, tensor: Tensor) -> int:

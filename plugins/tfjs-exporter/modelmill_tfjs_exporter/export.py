@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Tuple
 
-from modelmill_worker import Step, StepError, lookup_tables, option
+from modelmill_worker import Step, StepError, lookup_tables, option, unfrozen_variables, weights_beside
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -64,7 +64,9 @@ def export(step: Step) -> Dict[str, Any]:
     _check_quantization(step.options.weight_quantization, generation, version)
     model = step.inputs["model"].path
     signature = signatures.read(model)
+    weights_beside.refuse(model, "a TensorFlow.js model", "Export a part of it: choose outputs that need less of it.")
     lookup_tables.refuse(signature, "a TensorFlow.js graph model here", "Look up before the model, in the page.")
+    unfrozen_variables.refuse(signature, "a TensorFlow.js graph model")
     request = Request(
         graph=model / "graph.pb",
         outputs=tuple(tensor.tensor for tensor in signature.outputs),

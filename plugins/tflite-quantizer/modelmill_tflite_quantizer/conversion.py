@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Optional, Tuple
 
-from modelmill_worker import Step, StepError, keras_models, lookup_tables, option
+from modelmill_worker import Step, StepError, keras_models, lookup_tables, option, unfrozen_variables, weights_beside
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
@@ -71,7 +71,9 @@ def convert(step: Step) -> Dict[str, Any]:
     _refuse_saved_model_options(step)
     folder = step.inputs["model"].path
     signature = signatures.read(folder)
+    weights_beside.refuse(folder, "a TFLite file", "Convert a part of it: choose outputs that need less of it.")
     lookup_tables.refuse(signature, "TFLite", "Convert the SavedModel itself, or put the lookup before the model.")
+    unfrozen_variables.refuse(signature, "TFLite")
     return _convert(step, FrozenGraph(folder / "graph.pb", signature), generation)
 
 

@@ -4,18 +4,31 @@ A source is run as it is, unfrozen, with code that shares nothing with the freez
 show in the comparison, and would not if the reference had gone through it.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Mapping, Optional, Set
 
-from modelmill_worker import Step, StepError, graph_def, installed_tensorflow, op_versions, source_files
+from modelmill_worker import (
+    Step,
+    StepError,
+    graph_def,
+    installed_tensorflow,
+    op_versions,
+    source_files,
+    unfrozen_variables,
+    weights_beside,
+)
 from modelmill_worker import signature as signatures
 from modelmill_worker.reference_run import PLAIN_RUN
 from modelmill_worker.signature import Signature
 
-from modelmill_verifier import sessions, tables
+from modelmill_verifier import datasets, sessions, tables
 from modelmill_verifier.inference_mode import InferenceMode
 from modelmill_verifier.run_results import Arrays, RunResult, run_on_inputs
 from modelmill_verifier.variables import Restoration, plan_restoration
+
+#: Why a frozen graph cannot be run by itself.
+_UNFROZEN = "The graph was not frozen whole, as asked for: {} stayed variables, without values to run it with."
 
 
 def run_checkpoint(step: Step) -> Dict[str, Any]:
@@ -32,9 +45,21 @@ def run_graph(step: Step) -> Dict[str, Any]:
 
 
 def run_frozen_graph(step: Step) -> Dict[str, Any]:
-    """Run a frozen graph."""
+    """Run a frozen graph for the outputs that are compared: of a source, others may have been chosen than it names."""
     model = step.inputs["model"].path
-    return _run(step, signatures.read(model), model / "graph.pb", None)
+    signature = _asked_for(signatures.read(model), datasets.read(step.inputs["inputs"].path).signature)
+    return _run(step, signature, model / "graph.pb", None)
+
+
+def _asked_for(own: Signature, wanted: Signature) -> Signature:
+    """A frozen graph's signature with the inputs and outputs, in their order, that the inputs were made for."""
+    fed = {tensor.name: tensor for tensor in own.inputs}
+    known = {tensor.name: tensor for tensor in own.outputs}
+    return replace(
+        own,
+        inputs=tuple(fed.get(tensor.name, tensor) for tensor in wanted.inputs),
+        outputs=tuple(known.get(tensor.name, tensor) for tensor in wanted.outputs),
+    )
 
 
 def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoint: Optional[str]) -> Dict[str, Any]:
@@ -44,15 +69,19 @@ def _run(step: Step, signature: Optional[Signature], graph_file: Path, checkpoin
         mode = InferenceMode(described.reference if signature is None else PLAIN_RUN)
         if mode.unlike:
             return RunResult(skipped=mode.unlike)
+        if described.variables and checkpoint is None:
+            return RunResult(skipped=_UNFROZEN.format(unfrozen_variables.names_in(described)))
         # Read after TensorFlow's import, so that the message is TensorFlow's own.
         graph = graph_def.read(graph_file)
-        return _compute(graph, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
+        contents = weights_beside.contents(graph_file.parent, graph)
+        return _compute(graph, contents, described, inputs, checkpoint, step.inputs["model"].path, tf.__version__, mode)
 
     return run_on_inputs(step, signature, run)
 
 
 def _compute(
     graph: Any,
+    contents: Mapping[str, weights_beside.Content],
     signature: Signature,
     inputs: Arrays,
     checkpoint: Optional[str],
@@ -64,13 +93,16 @@ def _compute(
     feeds = {mode.tensor_of(tensor): inputs[tensor.name] for tensor in signature.inputs}
     mode.prepare(graph)
     mode.check(graph, list(fetches.values()), list(feeds))
-    initializers = tables.fillers(graph, signature.initializers, folder, checkpoint)
+    initializers: Dict[str, Dict[str, Any]] = dict(tables.fillers(graph, signature.initializers, folder, checkpoint))
     needed = _needed_nodes(graph, list(fetches.values()) + list(feeds) + list(initializers) + mode.tensors())
     restoration = plan_restoration(graph, needed, checkpoint, mode.averages)
     needed |= _needed_nodes(graph, list(restoration.own_assignments))
     pruned = _prune(graph, needed, restoration)
     version = op_versions.minor_version(tensorflow)
     note = op_versions.dropped_note(op_versions.drop_default_attributes(pruned, version), version)
+    weights = {name + ":0": contents[name]() for name in weights_beside.become_placeholders(pruned)}
+    mode.feed_weights(weights)
+    initializers = {name: {**prefixes, **weights} for name, prefixes in initializers.items()}
     outputs = _run_in_session(pruned, restoration, initializers, feeds, fetches, mode)
     return RunResult(outputs, facts={"tensorflow": tensorflow}, notes=([note] if note else []) + mode.notes())
 
@@ -116,7 +148,7 @@ def _prune(graph: Any, needed: Set[str], restoration: Restoration) -> Any:
 def _run_in_session(
     graph: Any,
     restoration: Restoration,
-    initializers: Dict[str, Dict[str, str]],
+    initializers: Dict[str, Dict[str, Any]],
     feeds: Arrays,
     fetches: Dict[str, str],
     mode: InferenceMode,

@@ -25,6 +25,7 @@ class InferenceMode:
     def __init__(self, reference: ReferenceRun) -> None:
         self._reference = reference
         self._nodes: Dict[str, Any] = {}
+        self._weights: Arrays = {}
 
     @property
     def unlike(self) -> str:
@@ -51,6 +52,10 @@ class InferenceMode:
             if len(kept) != len(node.input):
                 del node.input[:]
                 node.input.extend(kept)
+
+    def feed_weights(self, weights: Arrays) -> None:
+        """Feed these with every run, as they are: what the graph has as placeholders for its constants."""
+        self._weights = weights
 
     def check(self, graph: Any, fetches: List[str], feeds: List[str]) -> None:
         """Raise StepError INPUT_NOT_FED where a run would wait for a queue that nobody fills."""
@@ -108,7 +113,7 @@ class InferenceMode:
         return {name: np.asarray(value)[:wanted] for name, value in values.items()}
 
     def _run_once(self, session: Any, fetches: Dict[str, str], feeds: Arrays) -> Arrays:
-        given: Dict[str, Any] = dict(feeds)
+        given: Dict[str, Any] = dict(self._weights, **feeds)
         for item in self._reference.stand_ins:
             given[item.tensor] = self._value(session, item, given)
         values: Arrays = session.run(fetches, given)

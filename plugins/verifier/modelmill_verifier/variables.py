@@ -5,9 +5,10 @@ GraphDef: that works in every TensorFlow and needs nothing of its Python API. Fo
 checkpoint has under another name or cut in slices, the graph's own restoring is used: its Saver knows.
 """
 
+import functools
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 import numpy as np
 from modelmill_worker import StepError, graph_def, installed_tensorflow
@@ -23,19 +24,19 @@ class Restoration:
     """What to add to a graph, and what to run in it, before it computes anything.
 
     added_nodes: placeholders and assignments that are not in the graph yet.
-    values: for each assignment added, by its node name: its placeholder's tensor and the value.
+    values: for each assignment added, by its node name: its placeholder's tensor, and what reads the value.
     own_assignments: assignments of the graph's Saver, by node name, with the tensors that take the checkpoint's prefix.
     """
 
     added_nodes: Tuple[Any, ...]
-    values: Dict[str, Tuple[str, np.ndarray]]
+    values: Dict[str, Tuple[str, Callable[[], np.ndarray]]]
     own_assignments: Dict[str, Tuple[str, ...]]
     prefix: str
 
     def assignments(self) -> Iterator[Tuple[str, Dict[str, Any]]]:
-        """Pairs of an operation to run and what to feed for it, one variable at a time: values may be large."""
-        for operation, (placeholder, value) in self.values.items():
-            yield operation, {placeholder: value}
+        """Pairs of an operation to run and what to feed for it, each read when it is its turn: values may be large."""
+        for operation, (placeholder, read) in self.values.items():
+            yield operation, {placeholder: read()}
         for operation, tensors in self.own_assignments.items():
             yield operation, dict.fromkeys(tensors, self.prefix)
 
@@ -63,7 +64,7 @@ def plan_restoration(
     reader = _open(checkpoint)
     savers = SaverOfGraph(graph)
     added: List[Any] = []
-    values: Dict[str, Tuple[str, np.ndarray]] = {}
+    values: Dict[str, Tuple[str, Callable[[], np.ndarray]]] = {}
     own: Dict[str, Tuple[str, ...]] = {}
     for number, variable in enumerate(variables):
         key = averages.get(variable.name) or _key_in(reader, variable)
@@ -73,7 +74,7 @@ def plan_restoration(
             continue
         placeholder, assignment = _new_assignment(variable, "modelmill/restore_{}".format(number))
         added.extend((placeholder, assignment))
-        values[assignment.name] = (placeholder.name + ":0", _read(reader, key))
+        values[assignment.name] = (placeholder.name + ":0", functools.partial(_read, reader, key))
     return Restoration(tuple(added), values, own, checkpoint)
 
 

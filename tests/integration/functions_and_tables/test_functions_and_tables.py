@@ -19,8 +19,9 @@ pytestmark = pytest.mark.timeout(1800)
 
 PROGRAMS = Path(__file__).parent / "programs"
 CODE = ["protos", "workers", "plugins/freezer", "plugins/verifier"]
-TENSORFLOW_1 = ("tf-1.12", "tf-1.15")
-TENSORFLOW_2 = ("tf-2.0", "tf-2.4", "tf-2.15", "tf-2.21")
+SLOW = pytest.mark.slow
+TENSORFLOW_1 = (pytest.param("tf-1.12", marks=SLOW), "tf-1.15")
+TENSORFLOW_2 = (pytest.param("tf-2.0", marks=SLOW), pytest.param("tf-2.4", marks=SLOW), "tf-2.15", "tf-2.21")
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 OF_VARIABLES = {"VarHandleOp", "ReadVariableOp", "VariableV2", "AssignAddVariableOp", "ResourceGather"}
 TABLE_OUTPUTS = ["constants", "numbers", "parts", "trained_numbers", "embedded"]
@@ -168,6 +169,7 @@ def test_names_the_signatures_that_there_are(written, compare):
     assert "captures" in wrong["details"]["known"]
 
 
+@SLOW
 def test_makes_no_more_nodes_than_tensorflow(run, written, compare):
     """calls_twice is left out: TensorFlow's own function fails for it."""
     folder = written("tf-2.15")
@@ -209,6 +211,7 @@ CORPUS = [
 ]
 
 
+@SLOW  # tests/system/test_freezing_corpus.py has each of them once, in the environment that the planner takes
 @pytest.mark.parametrize("name", sorted({environment for environment, *_ in CORPUS}))
 def test_models_of_the_corpus(name, compare):
     if not corpus_folder().is_dir():

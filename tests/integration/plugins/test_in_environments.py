@@ -43,7 +43,7 @@ QUANTIZER = ("tests/unit/tflite_quantizer",)
 VERIFIER = ("tests/unit/verifier",)
 NOT_IN_OLDEST = (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5, NEEDS_NEWER_INTERPRETER)
 SELECTIONS = {
-    "tf-1.5": Selection(VERIFIER, (*NOT_IN_OLDEST, NEEDS_INTERPRETER)),
+    "tf-1.5": Selection((*VERIFIER, "tests/unit/freezer/test_weights_beside.py"), (*NOT_IN_OLDEST, NEEDS_INTERPRETER)),
     "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
     "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
     "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),

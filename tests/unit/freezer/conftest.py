@@ -1,19 +1,7 @@
-"""The corpus, and graphs written down as tuples."""
-
-import os
-from pathlib import Path
+"""Graphs written down as tuples."""
 
 import pytest
 from modelmill_worker import graph_def, tensors
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from modelmill_freezer._freezing import freeze_graph
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import graph_def, tensors, weights_beside
 from modelmill_worker.errors import StepError
 
 RESOURCE = 20
@@ -191,7 +191,7 @@ def test_half_precision_variables_stay_half(net):
     ("net_name", "outputs"),
     [("pnet", ["prob", "bbox"]), ("rnet", ["prob", "bbox"]), ("onet", ["prob", "bbox", "landmarks"])],
 )
-def test_freezes_real_nets_as_tensorflow_does(corpus, version, net_name, outputs):
+def test_freezes_real_nets_as_tensorflow_does(corpus, tmp_path, version, net_name, outputs):
     """With the values that TensorFlow's own frozen graph holds, the result is that graph."""
     folder = corpus / "mtcnn" / version / net_name
     graph = graph_def.read(folder / "graph.pb")
@@ -199,7 +199,9 @@ def test_freezes_real_nets_as_tensorflow_does(corpus, version, net_name, outputs
     values = {
         node.name: graph_def.constant_value(expected[node.name]) for node in graph.node if node.op == "VariableV2"
     }
-    frozen = graph_def.nodes_by_name(freeze_graph(graph, values, outputs).graph)
+    result = freeze_graph(graph, values, outputs)
+    weights_beside.write(tmp_path, result.graph, result.contents)
+    frozen = graph_def.nodes_by_name(graph_def.read(tmp_path / "graph.pb"))
     assert {name: node.op for name, node in frozen.items()} == {name: node.op for name, node in expected.items()}
     assert all(list(node.input) == list(expected[name].input) for name, node in frozen.items())
     for name, value in values.items():

@@ -26,7 +26,8 @@ def test_a_checkpoint_is_frozen_with_the_averages_of_its_variables(tmp_path, res
         averages = tf.train.ExponentialMovingAverage(0.9, name=name)
         with tf.control_dependencies([descend]):
             train = averages.apply([w])
-        session.run(v1.global_variables_initializer())
+        for variable in v1.global_variables():  # one by one: an average starts with what its variable has
+            session.run(variable.initializer)
         for _ in range(3):
             session.run(train, {x: np.ones((4, 3), np.float32)})
         v1.train.Saver().save(session, str(source / "model"))

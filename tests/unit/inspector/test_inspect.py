@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -13,15 +12,6 @@ from modelmill_worker.signature import write as write_signature
 
 PNET = "mtcnn/tf1.15.5/pnet"
 DATA = "model.ckpt.data-00000-of-00001"
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 @pytest.fixture

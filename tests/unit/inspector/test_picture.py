@@ -1,9 +1,7 @@
 """The nodes and edges that a model is drawn from."""
 
 import json
-import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,15 +24,6 @@ library { function { signature { name: "inner" input_arg { name: "a" } output_ar
 
 
 HEAD, WEIGHTS = "MobilenetV1/displacement_bwd_2/BiasAdd", ("Const_61", "Const_60")
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 def draw(source, kind):

@@ -2,9 +2,7 @@
 
 import io
 import json
-import os
 import zipfile
-from pathlib import Path
 
 import h5py
 import pytest
@@ -19,15 +17,6 @@ ALL = list(op_versions.versions())
 
 def between(first, last="2.21"):
     return ALL[ALL.index(first) : ALL.index(last) + 1]
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 def fact(path):

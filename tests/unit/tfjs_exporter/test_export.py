@@ -90,6 +90,14 @@ def test_exports_a_graph_model_with_its_signature(convolution, generation, run_e
     assert made.expected_error == 1e-4
 
 
+def test_refuses_a_graph_whose_weights_lie_beside_it(convolution, run_export):
+    (convolution / "graph.weights").write_bytes(bytes(64))
+    with pytest.raises(StepError) as caught:
+        run_export(convolution, {})
+    assert caught.value.reason == "GRAPH_TOO_LARGE"
+    assert "choose outputs" in caught.value.message
+
+
 def weights(folder):
     (group,) = json.loads((folder / "model.json").read_text())["weightsManifest"]
     return {weight["name"]: weight for weight in group["weights"]}

@@ -1,21 +1,11 @@
-"""Steps without a worker, models made by the TensorFlow that is there, and the corpus."""
+"""Steps without a worker, and models made by the TensorFlow that is there."""
 
 import importlib.util
-import os
 from pathlib import Path
 
 import pytest
 from modelmill_tflite_quantizer import modelmill_plugins
 from modelmill_worker import Step, Tree, options
-
-
-@pytest.fixture
-def corpus():
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 @pytest.fixture(scope="session")

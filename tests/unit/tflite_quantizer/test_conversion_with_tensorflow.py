@@ -117,6 +117,15 @@ def test_a_converter_that_is_not_there_is_refused_before_anything_is_converted(m
         assert not list((tmp_path / "output").iterdir())
 
 
+def test_refuses_a_graph_whose_weights_lie_beside_it(models, run_convert, tmp_path):
+    models.frozen_graph(tmp_path / "frozen")
+    (tmp_path / "frozen" / "graph.weights").write_bytes(bytes(64))
+    with pytest.raises(StepError) as caught:
+        run_convert(tmp_path / "frozen", {})
+    assert caught.value.reason == "GRAPH_TOO_LARGE"
+    assert "choose outputs" in caught.value.message
+
+
 def test_dynamic_range_costs_more_and_says_so(models, run_convert, tmp_path):
     expected = models.frozen_graph(tmp_path / "frozen")
     if "dynamic_range" not in GENERATION.quantizations:

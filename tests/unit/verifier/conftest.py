@@ -1,21 +1,9 @@
 """Steps without a worker, and models that need no TensorFlow to be made."""
 
-import os
-from pathlib import Path
-
 import pytest
 from modelmill_verifier import modelmill_plugins
 from modelmill_worker import Step, Tree, options
 from modelmill_worker import signature as signatures
-
-
-@pytest.fixture
-def corpus():
-    project = Path(__file__).resolve().parents[3]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 @pytest.fixture

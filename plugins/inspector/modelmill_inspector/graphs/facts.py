@@ -56,8 +56,9 @@ def describe_graph(
 
     writer: the TensorFlow version that wrote the graph, where that is known.
     tensorflow: the fact of that name, where another reader than of GraphDefs decides.
-    input_shapes: to count costs with, by input.
+    input_shapes: to count costs with and to predict conversions for, by input.
 
+    `support` predicts which converters take the graph (see modelmill_inspector.support).
     `operations` counts the whole graph with its functions, `training_only` those nodes of the graph that its outputs do
     not depend on; everything else is about what they depend on, functions included. `candidate_inputs` and
     `candidate_outputs` (at most 20 each) have the reason why a tensor is taken for one.

@@ -10,9 +10,6 @@ from modelmill_inspector.support.verdicts import Source, Verdict, counted, named
 #: The compiler that is documented, and the TensorFlow whose results it reads.
 COMPILER, QUANTISED_BY = "16", "2.15"
 
-#: Operations that only pass on what they get: the converter leaves nothing of them.
-_PASSING_ON = frozenset(["StopGradient", "PlaceholderWithDefault"])
-
 
 def judge(source: Source) -> List[Verdict]:
     """One verdict: what could be mapped, and what a fully quantised model must be like besides."""
@@ -37,7 +34,7 @@ def judge(source: Source) -> List[Verdict]:
 
 def _maps(use: Use) -> bool:
     operation = use.node.op
-    if operation in _PASSING_ON:
+    if operation in tflite.PASSING_ON:
         return True
     if operation not in tables.edgetpu():
         return False

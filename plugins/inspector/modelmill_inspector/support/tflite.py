@@ -9,11 +9,16 @@ from modelmill_inspector.support.letters import Lookup
 from modelmill_inspector.support.tables import BUILTIN, CUSTOM, MISSING, SELECT, UNKNOWN
 from modelmill_inspector.support.verdicts import Source, Verdict, counted, named
 
+#: Operations that only pass on what they get: converters remove them, save where there is nothing else, as in the
+#: graphs of one operation that the table is made with.
+PASSING_ON = frozenset(["Identity", "StopGradient", "PlaceholderWithDefault"])
+
 
 def judge(source: Source) -> List[Verdict]:
     """A verdict for each TensorFlow, oldest first."""
     lookup = Lookup(tables.tflite())
-    found = [BUILTIN * len(tables.tflite().versions) if use.folded else lookup.letters(use) for use in source.uses]
+    gone = BUILTIN * len(tables.tflite().versions)
+    found = [gone if use.folded or use.node.op in PASSING_ON else lookup.letters(use) for use in source.uses]
     return [
         _verdict(source, told, tuple(letters[index] for letters in found))
         for index, told in enumerate(tables.tflite().versions)
@@ -22,21 +27,11 @@ def judge(source: Source) -> List[Verdict]:
 
 def _verdict(source: Source, told: Dict[str, Any], letters: Tuple[str, ...]) -> Verdict:
     version = ".".join(told["version"].split(".")[:2])
-    against = _whatever_is_in_it(source, told, version)
-    if against:
-        return Verdict("tflite", version, told["converter"], "", (), against)
     needs, why = _by_operations(source, letters)
-    ends = _by_its_ends(source, told)
-    return Verdict("tflite", version, told["converter"], "" if ends else needs, letters, (why + " " + ends).strip())
-
-
-def _whatever_is_in_it(source: Source, told: Dict[str, Any], version: str) -> str:
-    """A sentence where this version does not come to the operations; empty where it does."""
-    if source.functions and not told["functions"]:
-        return "This version does not convert a SavedModel of TensorFlow 2."
-    if version in source.unreadable:
-        return "This version does not read the graph: {}.".format(source.unreadable[version])
-    return ""
+    against = _by_the_rest(source, told, version)
+    if against:
+        needs, why = "", against
+    return Verdict("tflite", version, told["converter"], needs, letters, why)
 
 
 def _by_operations(source: Source, letters: Sequence[str]) -> Tuple[str, str]:
@@ -56,8 +51,12 @@ def _by_operations(source: Source, letters: Sequence[str]) -> Tuple[str, str]:
     return "builtin", ""
 
 
-def _by_its_ends(source: Source, told: Dict[str, Any]) -> str:
-    """A sentence about what inputs and outputs have against the conversion; empty where they have nothing."""
+def _by_the_rest(source: Source, told: Dict[str, Any], version: str) -> str:
+    """A sentence about what stands against the conversion whatever the operations are; empty where nothing does."""
+    if source.functions and not told["functions"]:
+        return "This version does not convert a SavedModel of TensorFlow 2."
+    if version in source.unreadable:
+        return "This version does not read the graph: {}.".format(source.unreadable[version])
     unknown = [tensor.name for tensor in source.endpoints.inputs if not _is_known(tensor, told["dynamic_shapes"])]
     if unknown:
         return "The input {} has unknown dimensions: give them with input_shapes.".format(", ".join(unknown))

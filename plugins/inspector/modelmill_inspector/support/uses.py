@@ -23,10 +23,8 @@ _NEVER_FOLDED = re.compile(
     r"|(Stateful)?PartitionedCall|.*(Random|Multinomial|TruncatedNormal).*|.*(Iterator|Queue|Reader|Dataset).*"
     r"|TensorArray.*|Stack(V2|Push.*|Pop.*)?|.*(HashTable|LookupTable).*|Print(V2)?|Assert|.*PyFunc.*|ReadFile"
 )
-#: What calls a function: calls are replaced by what they do.
-_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
-#: No converter meets them: they are fed, or gone before it begins; or they pass on what they get.
-_NOT_CONVERTED = frozenset(["Placeholder", "PlaceholderV2", "Const", "NoOp", "Assert", "Identity"]) | _WEIGHTS | _CALLS
+#: No converter meets them: they are fed, or gone before it begins.
+_NOT_CONVERTED = frozenset(["Placeholder", "PlaceholderV2", "Const", "NoOp", "Assert"]) | _WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,11 @@
-"""What the tests of model files share: the corpus, an inspection of one file, and .tflite files made by hand."""
+"""What the tests of model files share: an inspection of one file, and .tflite files made by hand."""
 
-import os
 import struct
-from pathlib import Path
 
 import pytest
 from modelmill_inspector._recognition import recognise_source
 from modelmill_worker.errors import StepError
 from modelmill_worker.plugin_api import Tree
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[4]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 @pytest.fixture

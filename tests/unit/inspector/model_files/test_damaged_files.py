@@ -3,7 +3,6 @@
 import json
 import resource
 import struct
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,8 +16,6 @@ from modelmill_worker.source_files import SourceFile
 REASONS = ("", "TFLITE_DAMAGED", "TFJS_MODEL_DAMAGED", "WEIGHTS_MISSING", "WEIGHTS_DAMAGED", "KERAS_FILE_DAMAGED")
 #: What a file that has become another thing altogether is refused with.
 OTHERS = ("NO_MODEL_FOUND", "KERAS_WEIGHTS_ONLY", "EMPTY_FILE")
-#: What no file of a megabyte may take: the machine may be busy.
-MOST_SECONDS = 20
 SEEDS = (
     "bad-inputs/model_invoking_error.tflite",
     "bad-inputs/native-crash/keyword_scrambled.tflite",
@@ -58,15 +55,13 @@ def change(content, changes, where):
 
 
 def read_or_refuse(read):
-    """It ends soon, with facts that JSON can carry or with a StepError."""
-    began = time.monotonic()
+    """It ends with facts that JSON can carry or with a StepError; what never ends is stopped by the run's timeout."""
     reason = ""
     try:
         json.dumps(read(), allow_nan=False)
     except StepError as error:
         reason = error.reason
     assert reason in REASONS + OTHERS
-    assert time.monotonic() - began < MOST_SECONDS
 
 
 @FUZZING
@@ -242,14 +237,12 @@ def test_a_small_file_that_refers_to_the_same_bytes_over_and_over_is_refused(tmp
     struct.pack_into("<I", content, place, vector - place)
     path = tmp_path / "model.tflite"
     path.write_bytes(bytes(content))
-    began = time.monotonic()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(StepError) as caught:
         tflite.describe_tflite(path, path.name)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # kilobytes
     assert caught.value.reason == "TFLITE_DAMAGED"
     assert "over and over" in caught.value.message
-    assert time.monotonic() - began < MOST_SECONDS
     assert grown < 1000000
 
 

@@ -1,21 +1,9 @@
 """Graphs and models that do harm, written down as messages; none of them is ever run."""
 
-import os
-from pathlib import Path
-
 import pytest
 from modelmill_inspector.security import scan_graph, scan_tree
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.plugin_api import Tree
-
-
-@pytest.fixture
-def corpus() -> Path:
-    project = Path(__file__).resolve().parents[4]
-    folder = Path(os.environ.get("MODELMILL_CORPUS", str(project.parent / "shared" / "corpus")))
-    if not folder.is_dir():
-        pytest.skip("there is no corpus; set MODELMILL_CORPUS")
-    return folder
 
 
 def add_nodes(nodes, *described):

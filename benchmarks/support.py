@@ -15,7 +15,7 @@ from modelmill.wire import struct_of
 
 from benchmarks.farm import PROJECT, Farm
 
-#: TensorFlow for tflite, one for each era of its converters; "" is tfjs with the newest tensorflowjs.
+#: TensorFlow for tflite, one for each era of its converters; "" is tfjs, by whichever tensorflowjs can.
 VERSIONS = ("1.9", "1.13", "1.15", "2.4", "2.15", "2.21", "")
 
 
@@ -79,10 +79,10 @@ def compare(client: Client, model: Model, models: Path, versions: tuple[str, ...
 
 
 def predicted(targets: list[dict[str, Any]], version: str) -> dict[str, Any]:
-    """The verdict for a TensorFlow, or for the newest tensorflowjs where version is ""."""
+    """The verdict for a TensorFlow; where version is "", for the tensorflowjs that converts, else for the newest."""
     name = "tflite" if version else "tfjs"
     rows = [row for row in targets if row["target"] == name and (not version or version in row["versions"])]
-    return rows[-1]
+    return next((row for row in rows if row["needs"] == "builtin"), rows[-1])
 
 
 def _compare(

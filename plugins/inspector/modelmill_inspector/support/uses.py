@@ -23,6 +23,8 @@ _NEVER_FOLDED = re.compile(
     r"|(Stateful)?PartitionedCall|.*(Random|Multinomial|TruncatedNormal).*|.*(Iterator|Queue|Reader|Dataset).*"
     r"|TensorArray.*|Stack(V2|Push.*|Pop.*)?|.*(HashTable|LookupTable).*|Print(V2)?|Assert|.*PyFunc.*|ReadFile"
 )
+#: Inlined where they call a function of the graph.
+_CALLS = frozenset(["PartitionedCall", "StatefulPartitionedCall"])
 #: No converter meets them: they are fed, or gone before it begins.
 _NOT_CONVERTED = frozenset(["Placeholder", "PlaceholderV2", "Const", "NoOp", "Assert"]) | _WEIGHTS
 
@@ -64,10 +66,9 @@ def _of_body(
     }
     constant = _constants(nodes, feeders, weights)
     for node in nodes:
-        for name in _functions_of(node, functions):
-            if name not in called:
-                called.append(name)
-        if node.op in _NOT_CONVERTED or node.op in functions:
+        reached = _functions_of(node, functions)
+        called.extend(name for name in reached if name not in called)
+        if node.op in _NOT_CONVERTED or node.op in functions or (reached and node.op in _CALLS):
             continue
         computed = frozenset(
             index for index, feeder in enumerate(feeders[node.name]) if feeder not in constant and feeder not in weights

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from modelmill_inspector.graphs.facts import describe_graph, find_endpoints
 from modelmill_worker import graph_def
 
@@ -66,8 +67,14 @@ def test_what_is_computed_from_constants_is_not_counted():
     assert verdict(support_of(graph), "tflite", "2.15")["needs"] == "builtin"
 
 
-def test_functions_are_looked_into():
-    graph = graph_of(("call", "f", ["image"]))
+@pytest.mark.parametrize("call", ["f", "PartitionedCall", "StatefulPartitionedCall"])
+def test_functions_are_looked_into_and_calls_are_inlined(call):
+    graph = graph_of(("call", call, ["image"]))
+    if call != "f":
+        del graph.node[1].attr["T"]
+        graph.node[1].attr["f"].func.name = "f"
+        for name in ("Tin", "Tout"):
+            graph.node[1].attr[name].list.type.append(FLOAT)
     function = graph.library.function.add()
     function.signature.name = "f"
     function.signature.input_arg.add(name="x", type=FLOAT)
@@ -76,8 +83,9 @@ def test_functions_are_looked_into():
     inner.attr["T"].type = FLOAT
     function.ret["y"] = "inner:y:0"
     support = support_of(graph)
-    assert verdict(support, "tflite", "2.15")["select"] == {"Erf": 1}
-    assert support["nodes"][0]["name"] == "f/inner"
+    found = verdict(support, "tflite", "2.15")
+    assert (found["needs"], found["select"], found["missing"]) == ("select", {"Erf": 1}, {})
+    assert [node["name"] for node in support["nodes"]] == ["f/inner"]
 
 
 def test_the_facts_are_bounded_and_plain():

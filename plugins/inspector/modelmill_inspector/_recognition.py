@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Sequence
 
-from modelmill_worker import graph_def, graph_outline, saved_model, signature, source_files
+from modelmill_worker import graph_def, graph_outline, meta_graph_signature, saved_model, signature, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import GRAPH_FORMATS, FileFormat
 from modelmill_worker.plugin_api import Tree
@@ -132,7 +132,9 @@ def _recognise_checkpoint(files: Sequence[SourceFile], options: InspectOptions) 
     checkpoint = source_files.choose_checkpoint(files)
     graph_file = source_files.choose_graph(files, checkpoint)
     graph = graph_outline.read(graph_file.path)
-    facts = describe_graph(graph, _endpoints(graph, options), _writer(graph_file), input_shapes=options.input_shapes)
+    facts = describe_graph(
+        graph, _endpoints(graph, graph_file, options), _writer(graph_file), input_shapes=options.input_shapes
+    )
     facts["checkpoint"], facts["graph"] = checkpoint.name, graph_file.name
     facts["description"] = _describe("The checkpoint {} with the graph".format(checkpoint.name), facts)
     notes = []
@@ -146,11 +148,10 @@ def _recognise_checkpoint(files: Sequence[SourceFile], options: InspectOptions) 
     return Recognised("tf.checkpoint", facts, notes)
 
 
-def _endpoints(graph: graph_def.GraphDef, options: InspectOptions) -> signature.Signature:
-    """Those of the outputs that were named, or of those found."""
-    if not options.outputs:
-        return find_endpoints(graph)
-    return named_endpoints(graph, options.outputs)
+def _endpoints(graph: graph_def.GraphDef, file: SourceFile, options: InspectOptions) -> signature.Signature:
+    """Those of the outputs that were named, by the user or by the file's own signature, or of those found."""
+    outputs = options.outputs or meta_graph_signature.read_outputs(file.path)
+    return named_endpoints(graph, outputs) if outputs else find_endpoints(graph)
 
 
 def _writer(graph_file: SourceFile) -> str:
@@ -172,7 +173,9 @@ def _recognise_graph(files: Sequence[SourceFile], options: InspectOptions) -> Re
             "and this file with --graph.".format(graph_file.name),
             {"graph": graph_file.name},
         )
-    facts = describe_graph(graph, _endpoints(graph, options), _writer(graph_file), input_shapes=options.input_shapes)
+    facts = describe_graph(
+        graph, _endpoints(graph, graph_file, options), _writer(graph_file), input_shapes=options.input_shapes
+    )
     facts["graph"] = graph_file.name
     facts["description"] = _describe("A graph", facts)
     return Recognised("tf.graph_def", facts)
@@ -185,6 +188,8 @@ def _recognise_saved_model(tree: Tree, file: SourceFile, options: InspectOptions
     model = saved_model.read(file.path, options.signature_key, options.tags, outline=True)
     versions = _tensorflow_versions.of_saved_model(model)
     endpoints = model.signature or find_endpoints(model.graph)
+    if options.outputs:
+        endpoints = named_endpoints(model.graph, options.outputs)
     facts = describe_graph(model.graph, endpoints, tensorflow=versions, input_shapes=options.input_shapes)
     facts.update(_saved_model.describe_signatures(model))
     return Recognised("tf.saved_model", dict(facts, description=_describe("A SavedModel", facts)))

@@ -5,6 +5,7 @@ from pathlib import Path
 import modelmill_inspector
 import pytest
 from modelmill_inspector._options import InspectOptions
+from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 from modelmill_worker.plugin_api import Role, Step, Tree
 from modelmill_worker.signature import Signature, Tensor
@@ -18,7 +19,7 @@ DATA = "model.ckpt.data-00000-of-00001"
 def inspect(tmp_path):
     """Inspect a folder or a file; the facts returned are those of the report."""
 
-    def run(source: Path):
+    def run(source: Path, **options):
         if source.is_dir():
             names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file())
             tree = Tree("source", source, tuple(names))
@@ -26,7 +27,7 @@ def inspect(tmp_path):
             tree = Tree("source", source.parent, (source.name,))
         output = tmp_path / "output"
         output.mkdir()
-        step = Step({"source": tree}, InspectOptions(), output, tmp_path)
+        step = Step({"source": tree}, InspectOptions(**options), output, tmp_path)
         facts = modelmill_inspector.inspect(step)
         assert json.loads((output / "report.json").read_text()) == facts
         assert [path.name for path in output.iterdir()] == ["report.json"]
@@ -124,6 +125,22 @@ meta_graphs {
   }
 }
 """
+
+
+def test_takes_the_outputs_that_the_signature_of_a_meta_graph_names(inspect, corpus, tmp_path):
+    meta_graph = graph_def.meta_graph_class()()
+    meta_graph.graph_def.ParseFromString((corpus / "posenet" / "frozen.pb").read_bytes())
+    meta_graph.meta_info_def.tensorflow_version = "1.15.5"
+    meta_graph.signature_def["predict"].outputs["offsets"].name = "MobilenetV1/offset_2/BiasAdd:0"
+    (tmp_path / "model.meta").write_bytes(meta_graph.SerializeToString())
+    facts = inspect(tmp_path / "model.meta")
+    assert [tensor["name"] for tensor in facts["outputs"]] == ["MobilenetV1/offset_2/BiasAdd"]
+
+
+def test_describes_the_outputs_that_are_named_in_a_saved_model(inspect, corpus):
+    facts = inspect(corpus / "mtcnn" / "tf1.15.5" / "onet" / "saved_model", outputs=("bbox:0",))
+    assert [tensor["name"] for tensor in facts["outputs"]] == ["bbox"]
+    assert [tensor["name"] for tensor in facts["inputs"]] == ["onet/input"]
 
 
 def test_describes_a_saved_model_in_text_form(inspect, tmp_path):

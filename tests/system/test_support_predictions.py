@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from modelmill.client import Client
 
-from benchmarks.support import Model, compare
+from benchmarks.support import Model, Way, compare
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from benchmarks.support import Model, compare
 def test_predicted_as_converted(
     path: str, converts: dict[str, bool], client: Client, corpus: Path, tmp_path: Path
 ) -> None:
-    found = compare(client, Model(path), corpus, tuple(converts), tmp_path)
-    assert {one.version: one.converted for one in found} == converts
+    ways = tuple(Way("tflite", version, version) for version in converts)
+    found = compare(client, Model(path), corpus, ways, tmp_path)
+    assert {one.way: one.converted for one in found} == converts
     assert [one.why for one in found if not one.agrees] == []

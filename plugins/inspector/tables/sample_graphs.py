@@ -136,9 +136,7 @@ def _input(text: str, types: Dict[str, str]) -> Input:
     return Input(dtype, tuple(int(size) for size in shape.split(",")) if shape else (), constant, None)
 
 
-def build(  # noqa: PLR0912 - one branch for each kind of attribute that an input decides
-    sample: Sample, registry: Any, v1: Any
-) -> Tuple[Any, List[Tuple[str, str, Tuple[int, ...]]]]:
+def build(sample: Sample, registry: Any, v1: Any) -> Tuple[Any, List[Tuple[str, str, Tuple[int, ...]]]]:
     """The graph, and name, type and shape of each placeholder; the operation's node is "operation".
 
     registry: a function from an operation's name to its OpDef, or to None.
@@ -166,14 +164,7 @@ def build(  # noqa: PLR0912 - one branch for each kind of attribute that an inpu
             graph.node.add().CopyFrom(_feeding(name, part, v1, tf))
             if not part.constant:
                 placeholders.append((name, part.dtype, part.shape))
-        types = [tf.as_dtype(part.dtype).as_datatype_enum for part in parts]
-        if argument.number_attr:
-            node.attr[argument.number_attr].i = len(parts)
-        if argument.type_attr and types:
-            node.attr[argument.type_attr].type = types[0]
-        if argument.type_list_attr:
-            node.attr[argument.type_list_attr].list.type.extend(types)
-            node.attr[argument.type_list_attr].list.SetInParent()
+        _tell_inputs(node, argument, [tf.as_dtype(part.dtype).as_datatype_enum for part in parts])
     for name, value in sample.attributes.items():
         if name in known:
             _set(node.attr[name], known[name].type, value, tf)
@@ -184,6 +175,17 @@ def build(  # noqa: PLR0912 - one branch for each kind of attribute that an inpu
     return graph, placeholders
 
 
+def _tell_inputs(node: Any, argument: Any, types: List[int]) -> None:
+    """Set the attributes that say how many inputs an argument has, and of which types."""
+    if argument.number_attr:
+        node.attr[argument.number_attr].i = len(types)
+    if argument.type_attr and types:
+        node.attr[argument.type_attr].type = types[0]
+    if argument.type_list_attr:
+        node.attr[argument.type_list_attr].list.SetInParent()
+        node.attr[argument.type_list_attr].list.type.extend(types)
+
+
 def _feeding(name: str, part: Input, v1: Any, tf: Any) -> Any:
     dtype = tf.as_dtype(part.dtype)
     if not part.constant:
@@ -192,12 +194,9 @@ def _feeding(name: str, part: Input, v1: Any, tf: Any) -> Any:
         for size in part.shape:
             node.attr["shape"].shape.dim.add().size = size
     else:
+        make = tf.compat.v1.make_tensor_proto if hasattr(tf.compat, "v1") else tf.contrib.util.make_tensor_proto
         node = v1.NodeDef(name=name, op="Const")
-        node.attr["value"].tensor.CopyFrom(
-            tf.compat.v1.make_tensor_proto(*_constant(part), shape=part.shape)
-            if hasattr(tf.compat, "v1")
-            else tf.contrib.util.make_tensor_proto(*_constant(part), shape=part.shape)
-        )
+        node.attr["value"].tensor.CopyFrom(make(*_constant(part), shape=part.shape))
     node.attr["dtype"].type = dtype.as_datatype_enum
     return node
 

@@ -42,7 +42,8 @@ def describe(
         "missing", "select", "custom": {operation: how many nodes}, those that are no builtin operators,
         "why": a sentence about what stands against converting it as it is; "" where nothing does}],
      "nodes": [{"name", "op", "status": {"tflite 1.13 to 1.15": "select", ...}}], the nodes that are not builtin
-        everywhere, with every target's status ("builtin", "select", "custom" or "missing"), at most 100,
+        everywhere, at most 100, with the status ("builtin", "select", "custom" or "missing") for every target that
+        reads the graph,
      "nodes_count": how many there are}
 
     A node of a function is named "function/node".

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Tuple
 
 _FOLDER = Path(__file__).parent
 TFLITE = _FOLDER / "tflite.txt"
@@ -77,6 +77,18 @@ def edgetpu() -> Dict[str, EdgeTpuOperation]:
             for operation in operations.split():
                 found[operation] = EdgeTpuOperation(int(runtime), limit)
     return found
+
+
+def letter_of(attempts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The letter for what a converter made of one sample, by the attempts that `tables/convert_samples.py` tells."""
+    if any("unknown" in result for result in attempts.values()):
+        return UNKNOWN
+    made = {way: result["custom"] for way, result in attempts.items() if "made" in result}
+    if "plain" in made and not made["plain"]:
+        return BUILTIN
+    if "select" in made and all(name.startswith("Flex") for name in made["select"]):
+        return SELECT
+    return CUSTOM if "custom" in made else MISSING
 
 
 def _read(file: Path) -> Table:

@@ -20,11 +20,10 @@ def judge(source: Source) -> List[Verdict]:
 
 def _verdict(source: Source, told: Dict[str, Any], letters: Tuple[str, ...]) -> Verdict:
     reader = ".".join(told["tensorflow"].split(".")[:2])
-    missing = counted(source.uses, letters, MISSING + UNKNOWN)
-    why = ""
+    version = ".".join(told["version"].split(".")[:2])
     if reader in source.unreadable:
         why = "Its TensorFlow {} does not read the graph: {}.".format(reader, source.unreadable[reader])
-    elif missing:
-        why = "TensorFlow.js has nothing for {}.".format(named(missing))
-    version = ".".join(told["version"].split(".")[:2])
-    return Verdict("tfjs", version, "", "" if why else "builtin", letters, why)
+        return Verdict("tfjs", version, "", "", (), why)
+    missing = counted(source.uses, letters, MISSING + UNKNOWN)
+    why = "TensorFlow.js has nothing for {}.".format(named(missing)) if missing else ""
+    return Verdict("tfjs", version, "", "" if missing else "builtin", letters, why)

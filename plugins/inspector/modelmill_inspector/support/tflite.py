@@ -27,11 +27,21 @@ def judge(source: Source) -> List[Verdict]:
 
 def _verdict(source: Source, told: Dict[str, Any], letters: Tuple[str, ...]) -> Verdict:
     version = ".".join(told["version"].split(".")[:2])
-    needs, why = _by_operations(source, letters)
-    against = _by_the_rest(source, told, version)
+    against = _whatever_is_in_it(source, told, version)
     if against:
-        needs, why = "", against
-    return Verdict("tflite", version, told["converter"], needs, letters, why)
+        return Verdict("tflite", version, told["converter"], "", (), against)
+    needs, why = _by_operations(source, letters)
+    ends = _by_its_ends(source, told)
+    return Verdict("tflite", version, told["converter"], "" if ends else needs, letters, (why + " " + ends).strip())
+
+
+def _whatever_is_in_it(source: Source, told: Dict[str, Any], version: str) -> str:
+    """A sentence where this version does not come to the operations; empty where it does."""
+    if source.functions and not told["functions"]:
+        return "This version does not convert a SavedModel of TensorFlow 2."
+    if version in source.unreadable:
+        return "This version does not read the graph: {}.".format(source.unreadable[version])
+    return ""
 
 
 def _by_operations(source: Source, letters: Sequence[str]) -> Tuple[str, str]:
@@ -51,12 +61,8 @@ def _by_operations(source: Source, letters: Sequence[str]) -> Tuple[str, str]:
     return "builtin", ""
 
 
-def _by_the_rest(source: Source, told: Dict[str, Any], version: str) -> str:
-    """A sentence about what stands against the conversion whatever the operations are; empty where nothing does."""
-    if source.functions and not told["functions"]:
-        return "This version does not convert a SavedModel of TensorFlow 2."
-    if version in source.unreadable:
-        return "This version does not read the graph: {}.".format(source.unreadable[version])
+def _by_its_ends(source: Source, told: Dict[str, Any]) -> str:
+    """A sentence about what inputs and outputs have against the conversion; empty where they have nothing."""
     unknown = [tensor.name for tensor in source.endpoints.inputs if not _is_known(tensor, told["dynamic_shapes"])]
     if unknown:
         return "The input {} has unknown dimensions: give them with input_shapes.".format(", ".join(unknown))

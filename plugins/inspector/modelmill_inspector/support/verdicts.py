@@ -36,7 +36,7 @@ class Verdict:
     """What is predicted for one version.
 
     needs: what the target's options must allow; "" where nothing helps.
-    letters: for each of the source's uses, as the tables have them.
+    letters: for each of the source's uses, as the tables have them; none where the version does not come to them.
     why: a sentence, or empty.
     """
 
@@ -107,8 +107,8 @@ def nodes_of(uses: Sequence[Use], verdicts: Sequence[Verdict]) -> Dict[str, Any]
     labels = ["{} {}".format(group[0].target, _label(group)) for group in groups]
     found = []
     for index, use in enumerate(uses):
-        letters = [group[0].letters[index] for group in groups]
-        if any(letter != BUILTIN for letter in letters):
-            status = {label: _STATUS[letter] for label, letter in zip(labels, letters)}
+        letters = {label: group[0].letters[index] for label, group in zip(labels, groups) if group[0].letters}
+        if any(letter != BUILTIN for letter in letters.values()):
+            status = {label: _STATUS[letter] for label, letter in letters.items()}
             found.append({"name": use.name, "op": use.node.op, "status": status})
     return {"nodes": found[:NODES_SHOWN], "nodes_count": len(found)}

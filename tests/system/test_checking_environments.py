@@ -9,8 +9,12 @@ from modelmill.client import Client
 @pytest.mark.parametrize(
     ("name", "found"),
     [
-        ("base", r"imports, freezes"),
-        ("tf-2.15", r"imports, freezes, makes tflite \((\S+) from the graph's own results\)"),
+        ("base", r"imports, freezes, makes tf.frozen_graph"),
+        (
+            "tf-2.15",
+            r"imports, freezes, makes tf.frozen_graph \((\S+) from the graph's own results\), "
+            r"makes tflite \((\S+) from the graph's own results\)",
+        ),
     ],
 )
 def test_an_environment_shows_that_it_works(coordinator_of, name: str, found: str) -> None:

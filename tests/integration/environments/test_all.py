@@ -59,7 +59,8 @@ async def test_installs_and_converts(settings, environments, name):
     wanted = conversions(DEFINITIONS[name])
     made = {line.rsplit(": ", 1)[1] for line in told if line.startswith(f"{name}: ")}
     assert made & {"tf.frozen_graph", "tflite", "tfjs.graph_model"} == wanted
-    assert told[-1].count("from the graph's own results") == len(wanted) - 1, told[-1]
+    unrun = 0 if "tensorflow" in DEFINITIONS[name].provides else 1  # a frozen graph, where nothing runs it
+    assert told[-1].count("from the graph's own results") == len(wanted) - unrun, told[-1]
 
 
 RUN = """

@@ -91,7 +91,7 @@ SHALLOWER_CONFIG = b'{"class_name": "A", "config": ' * 300 + b"1" + b"}" * 300
         ("tensor", lambda: huge_tensor(dimensions=[0, 2**62, 2**62])),
         ("tensor", lambda: huge_tensor(dimensions=[1] * 200)),
         ("checkpoint shard_count", lambda: b"\0\0\x07\x08" + varint(2**40) + b"\0" * 40 + SSTABLE),
-        ("scan inspect", lambda: graph_of((f"n{i}", "Relu", *([f"n{i - 1}"] * bool(i))) for i in range(20_000))),
+        ("scan inspect", lambda: graph_of((f"n{i}", "Relu", *([f"n{i - 1}"] * bool(i))) for i in range(60_000))),
         ("scan inspect", lambda: graph_of([("a", "Placeholder"), ("b", "AddN", *["a"] * 200_000)])),
         ("scan inspect", lambda: graph_of((f"n{i % 2}", "Relu", f"n{(i + 1) % 2}") for i in range(1000))),
         ("scan_graph", lambda: b"\n\0" * 200_000 + graph_of([("a", "Placeholder")])),

@@ -79,11 +79,14 @@ def test_runs_the_source_with_every_kind_of_variable(run_edge, checkpoint, input
 
 def test_a_damaged_checkpoint_is_refused(run_edge, checkpoint, inputs):
     folder, _ = checkpoint
-    (data,) = list(folder.glob("*.data-*")) or [folder / "model.ckpt"]
-    data.write_bytes(data.read_bytes()[:5])
+    in_one_file = folder / "model.ckpt"
+    (data,) = [in_one_file] if in_one_file.exists() else folder.glob("*.data-*")
+    content = data.read_bytes()
+    # A checkpoint of one file is known by its end, so that its beginning is what is damaged.
+    data.write_bytes(bytes(40) + content[40:] if data == in_one_file else content[:5])
     with pytest.raises(StepError) as caught:
         run_edge("run-checkpoint", {"model": folder, "inputs": inputs})
-    assert caught.value.reason in ("CHECKPOINT_UNREADABLE", "MODEL_RUN_FAILED", "CHECKPOINT_MISSING")
+    assert caught.value.reason in ("CHECKPOINT_UNREADABLE", "MODEL_RUN_FAILED")
 
 
 def test_a_graph_with_variables_needs_a_checkpoint(run_edge, checkpoint, inputs):

@@ -30,6 +30,7 @@ OPERATIONS = {
     "conv": lambda tf, x, p: tf.nn.conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), [1, p["s"], p["s"], 1], p["pad"]),
     "depthwise": lambda tf, x, p: tf.nn.depthwise_conv2d(x, tf.zeros([p["k"], p["k"], 3, 2]), [1, p["s"], p["s"], 1], p["pad"]),  # noqa: E501
     "atrous": lambda tf, x, p: tf.nn.atrous_conv2d(x, tf.zeros([p["k"], p["k"], 3, 5]), p["s"], "SAME"),
+    "atrous_that_fits": lambda tf, x, p: tf.nn.atrous_conv2d(x, tf.zeros([2, 2, 3, 5]), p["s"], p["pad"]),
     "transpose_conv": lambda tf, x, p: tf.nn.conv2d_transpose(
         x, tf.zeros([p["k"], p["k"], 4, 3]), tf.stack([tf.shape(x)[0], p["s"] * 7, p["s"] * 7, 4]), [1, p["s"], p["s"], 1]  # noqa: E501
     ),

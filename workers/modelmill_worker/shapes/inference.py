@@ -191,7 +191,8 @@ class _Walk:
         )
         if len(shapes) > _FEW_OUTPUTS and not self._visits.are_left_for(len(shapes)):
             shapes = shapes[:_FEW_OUTPUTS]
-        shapes = [_possible(combine(shape, other)) for shape, other in _aligned(shapes, told)]
+        pairs = _aligned(shapes, told) if told else [(shape, None) for shape in shapes]
+        shapes = [_possible(combine(shape, other)) for shape, other in pairs]
         held = operation.shape_attribute("shape") if node.op == "VarHandleOp" else inputs[0].held if inputs else None
         return tuple(
             _knowing(node, shape, inputs, value if index == 0 else None, held) for index, shape in enumerate(shapes)

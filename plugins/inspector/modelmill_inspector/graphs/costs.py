@@ -72,9 +72,15 @@ def assumed_shapes(inputs: Sequence[Tensor], given: Mapping[str, Tuple[int, ...]
 
 
 def describe_costs(
-    graph: GraphDef, inputs: Sequence[Tensor], needed: Set[str], given: Mapping[str, Tuple[int, ...]]
+    graph: GraphDef,
+    inputs: Sequence[Tensor],
+    needed: Set[str],
+    given: Mapping[str, Tuple[int, ...]],
+    declared: Shapes,
 ) -> Dict[str, Any]:
     """The fact `costs`.
+
+    given: shapes to count with, by input. declared: the shapes that the graph has without them.
 
     `input_shapes`: what was counted with. `multiply_adds`, `activation_bytes` (the results of all operations) and
     `peak_activation_bytes` (of those that live at once, when nodes run one after another in the order of their data);
@@ -83,7 +89,8 @@ def describe_costs(
     operations that cost much and have no rule here. A loop's body counts once.
     """
     shapes = assumed_shapes(inputs, given)
-    known = infer(graph, shapes)
+    as_declared = all(declared.of(name).shape == shape for name, shape in shapes.items())
+    known = declared if as_declared else infer(graph, shapes)
     functions = {function.signature.name: function for function in graph.library.function}
     nodes = [node for node in graph.node if node.name in needed]
     costs: List[NodeCost] = []
@@ -129,6 +136,8 @@ def _add_costs(
 
 
 def _called(node: NodeDef, shapes: Shapes) -> List[str]:
+    if not shapes.called:
+        return []
     names = [node.name, node.name + "/then_branch", node.name + "/else_branch"]
     return [name for name in names if name in shapes.called]
 

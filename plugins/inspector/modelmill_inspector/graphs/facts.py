@@ -78,7 +78,7 @@ def describe_graph(
         "candidate_outputs": _candidates(graph, ranked_outputs(graph)),
         "candidate_inputs": _candidates(graph, ranked_inputs(graph, _node_names(endpoints.outputs))),
         "quantisation": describe_quantisation(graph, needed),
-        "costs": describe_costs(graph, endpoints.inputs, needed, input_shapes or {}),
+        "costs": describe_costs(graph, endpoints.inputs, needed, input_shapes or {}, shapes),
     }
     facts["support"] = support.describe(graph, needed, endpoints, facts["tensorflow"], input_shapes or {})
     facts.update(describe_weights(nodes))

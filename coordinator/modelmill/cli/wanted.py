@@ -44,6 +44,8 @@ class Wanted:
     inputs: tuple[str, ...]
     settings: tuple[Setting, ...]
     use_moving_averages: bool
+    only_variables: tuple[str, ...]
+    without_variables: tuple[str, ...]
     input_shapes: tuple[InputShape, ...]
     dataset: Path | None
     seed: int
@@ -81,15 +83,21 @@ class Wanted:
         for option in self.plugin_options:
             pairs.setdefault(option.plugin, []).append((option.key, option.value))
         options = {plugin: collect_values(given) for plugin, given in pairs.items()}
-        if self.output_nodes:
-            options.setdefault("freezer", {})["outputs"] = list(self.output_nodes)
-        if self.inputs:
-            options.setdefault("freezer", {})["inputs"] = list(self.inputs)
-        if self.settings:
-            options.setdefault("freezer", {})["settings"] = {item.name: item.value for item in self.settings}
-        if self.use_moving_averages:
-            options.setdefault("freezer", {})["use_moving_averages"] = True
+        if freezing := self._freezing():
+            options["freezer"] = {**options.get("freezer", {}), **freezing}
         return options
+
+    def _freezing(self) -> dict[str, Any]:
+        """What the flags of their own say to the freezer."""
+        told = {
+            "outputs": list(self.output_nodes),
+            "inputs": list(self.inputs),
+            "settings": {item.name: item.value for item in self.settings},
+            "use_moving_averages": self.use_moving_averages,
+            "only_variables": list(self.only_variables),
+            "without_variables": list(self.without_variables),
+        }
+        return {name: value for name, value in told.items() if value}
 
     def _verification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.VerificationRequest:
         request = conversion_pb2.VerificationRequest(skip=self.no_verify, seed=self.seed, tolerance=self.tolerance)
@@ -148,6 +156,20 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         help="A placeholder that gets a fixed value: is_training=false, keep_prob=1.",
     ),
     click.option("--use-moving-averages", is_flag=True, help="Give variables the values of their moving averages."),
+    click.option(
+        "--only-variable",
+        "only_variables",
+        metavar="PATTERN",
+        multiple=True,
+        help="Only these variables become constants when a model is frozen; names or shell patterns.",
+    ),
+    click.option(
+        "--without-variable",
+        "without_variables",
+        metavar="PATTERN",
+        multiple=True,
+        help="These variables stay variables when a model is frozen; names or shell patterns.",
+    ),
     click.option(
         "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
     ),

@@ -35,7 +35,7 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
         *("--option", "freezer.mode=fast", "--option", "rewriter.skip=a", "--option", "rewriter.skip=b"),
         *("--output-node", "prob", "--output-node", "bbox", "--input-shape", "x=1,8,8,3"),
         *("--input", "batch:1=1,8,8,3:float32", "--input", "size", "--set", "is_training=false", "--set", "keep=1"),
-        "--use-moving-averages",
+        *("--use-moving-averages", "--only-variable", "a/*", "--without-variable", "a/b", "--without-variable", "a/c"),
         *("--dataset", "inputs.npz", "--seed", "7", "--tolerance", "0.01", "--no-verify", "--no-cache"),
         *("--salt", "s", "--deadline", "90", "--step-deadline", "1.5", "--memory", "4GiB"),
         *("--tensorflow", ">=2.4,<2.16", "--retry-versions", "0"),
@@ -49,6 +49,8 @@ async def test_every_option_reaches_the_farm(modelmill, model, farm, tmp_path):
     assert list(spec.plugin_options["freezer"]["inputs"]) == ["batch:1=1,8,8,3:float32", "size"]
     assert dict(spec.plugin_options["freezer"]["settings"]) == {"is_training": "false", "keep": "1"}
     assert spec.plugin_options["freezer"]["use_moving_averages"] is True
+    assert list(spec.plugin_options["freezer"]["only_variables"]) == ["a/*"]
+    assert list(spec.plugin_options["freezer"]["without_variables"]) == ["a/b", "a/c"]
     assert spec.plugin_options["freezer"]["mode"] == "fast"
     assert list(spec.plugin_options["rewriter"]["skip"]) == ["a", "b"]
     verification = spec.verification

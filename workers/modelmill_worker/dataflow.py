@@ -1,6 +1,6 @@
 """Who feeds whom in a GraphDef, and the part of it that given nodes need."""
 
-from typing import AbstractSet, Container, Dict, Iterable, List, Set
+from typing import AbstractSet, Container, Dict, Iterable, List, Mapping, Set
 
 from modelmill_worker import graph_def
 from modelmill_worker.graph_def import GraphDef, NodeDef
@@ -34,11 +34,11 @@ class Dataflow:
 
     def ancestors(self, names: Iterable[str]) -> Set[str]:
         """These nodes and all whose data reach them."""
-        return _reach(names, self.feeders)
+        return reach(names, self.feeders)
 
     def descendants(self, names: Iterable[str], without: AbstractSet[str] = frozenset()) -> Set[str]:
         """These nodes and all that their data reach, on ways that pass none of `without`."""
-        return _reach((name for name in names if name not in without), self.consumers, without)
+        return reach((name for name in names if name not in without), self.consumers, without)
 
     def passed_on(self, name: str, operations: Container[str]) -> List[str]:
         """This node, and those whose values it has through nodes of these operations that pass their first input on."""
@@ -101,7 +101,7 @@ def prune_in_place(graph: GraphDef, outputs: Iterable[str]) -> None:
 
 
 def _needed(flow: Dataflow, outputs: Iterable[str]) -> Set[str]:
-    return _reach(outputs, {name: _lasting_inputs(flow, node) for name, node in flow.nodes.items()})
+    return reach(outputs, {name: _lasting_inputs(flow, node) for name, node in flow.nodes.items()})
 
 
 def _drop_passing_inputs(flow: Dataflow, node: NodeDef) -> None:
@@ -119,7 +119,8 @@ def _lasting_inputs(flow: Dataflow, node: NodeDef) -> List[str]:
     return [graph_def.node_name(reference) for reference in node.input if _lasts(flow, reference)]
 
 
-def _reach(starts: Iterable[str], edges: Dict[str, List[str]], without: AbstractSet[str] = frozenset()) -> Set[str]:
+def reach(starts: Iterable[str], edges: Mapping[str, List[str]], without: AbstractSet[str] = frozenset()) -> Set[str]:
+    """The starts and all that edges lead to from them, on ways that pass none of `without`."""
     reached: Set[str] = set()
     waiting = list(starts)
     while waiting:

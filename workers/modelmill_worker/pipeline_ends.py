@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Callable, Iterable, List, Set
 
 from modelmill_worker import graph_def, tensor_types
-from modelmill_worker.dataflow import Dataflow
+from modelmill_worker.dataflow import Dataflow, reach
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.tensor_types import Shape
 
@@ -133,14 +133,7 @@ def _cuts_off(flow: Dataflow, outputs: Iterable[str], sources: Set[str], cut: Li
     """Whether the outputs depend on no source any more, with these tensors fed."""
     fed = {graph_def.node_name(tensor) for tensor in cut}
     feeders = {name: [] if name in fed else names for name, names in flow.feeders.items()}
-    reached: Set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting.extend(feeders[name])
-    return not reached & (sources - fed)
+    return not reach(outputs, feeders) & (sources - fed)
 
 
 def _is_steady(flow: Dataflow, needed: Set[str], sources: Set[str], network: Set[str], early: List[str]) -> bool:

@@ -1,17 +1,24 @@
 """The freezer: checkpoints, SavedModels, Keras models and GraphDefs become frozen graphs."""
 
 import importlib
-from typing import Iterator
+from typing import Any, Callable, Dict, Iterator
 
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
-from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Target
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Step, Target
 
 from modelmill_freezer._keras_step import freeze_keras
 from modelmill_freezer._saved_model_step import SavedModelFreezing, freeze_saved_model
 from modelmill_freezer._steps import FreezeOptions, freeze, normalise, select
 
 __version__ = "0.1.0"
+
+#: 1.5 is the oldest that there is an environment for.
+_ANY = "tensorflow>=1.5"
+#: Before that TensorFlow comes without h5py.
+_WITH_HDF5 = "tensorflow>=1.11"
+#: The first that reads a .keras archive.
+_WITH_KERAS_ARCHIVE = "tensorflow>=2.12"
 
 
 @hookimpl
@@ -22,62 +29,12 @@ def modelmill_plugins() -> Iterator[Plugin]:
         version=__version__,
         summary="Turns checkpoints, SavedModels, Keras models and GraphDefs into frozen graphs",
         edges=(
-            Edge(
-                name="freeze",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.checkpoint"),),
-                output="tf.frozen_graph",
-                run=freeze,
-                options=FreezeOptions,
-                requires=("tensorflow>=1.5",),
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="freeze-saved-model",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.saved_model"),),
-                output="tf.frozen_graph",
-                run=freeze_saved_model,
-                options=SavedModelFreezing,
-                requires=("tensorflow>=1.5",),
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="freeze-keras-h5",
-                role=Role.CONVERT,
-                inputs=(("model", "keras.h5"),),
-                output="tf.frozen_graph",
-                run=freeze_keras,
-                options=FreezeOptions,
-                requires=("tensorflow>=1.11",),  # Before that TensorFlow comes without h5py.
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="freeze-keras",
-                role=Role.CONVERT,
-                inputs=(("model", "keras.v3"),),
-                output="tf.frozen_graph",
-                run=freeze_keras,
-                options=FreezeOptions,
-                requires=("tensorflow>=2.12",),  # The first that reads a .keras archive.
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="normalise",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.graph_def"),),
-                output="tf.frozen_graph",
-                run=normalise,
-                options=FreezeOptions,
-            ),
-            Edge(
-                name="select",
-                role=Role.CONVERT,
-                inputs=(("model", "tf.frozen_graph"),),
-                output="tf.frozen_graph",
-                run=select,
-                options=FreezeOptions,
-            ),
+            _freezing("freeze", "tf.checkpoint", freeze, _ANY),
+            _freezing("freeze-saved-model", "tf.saved_model", freeze_saved_model, _ANY, SavedModelFreezing),
+            _freezing("freeze-keras-h5", "keras.h5", freeze_keras, _WITH_HDF5),
+            _freezing("freeze-keras", "keras.v3", freeze_keras, _WITH_KERAS_ARCHIVE),
+            _freezing("normalise", "tf.graph_def", normalise),
+            _freezing("select", "tf.frozen_graph", select),
         ),
         targets=(
             Target(
@@ -89,6 +46,16 @@ def modelmill_plugins() -> Iterator[Plugin]:
         ),
         preload=_preload,
     )
+
+
+def _freezing(
+    name: str, kind: str, run: Callable[[Step], Dict[str, Any]], needs: str = "", options: type = FreezeOptions
+) -> Edge:
+    """An edge that makes a frozen graph of models of a kind; `needs`: the TensorFlow, where it needs one."""
+    inputs = (("model", kind),)
+    if not needs:
+        return Edge(name, Role.CONVERT, inputs, "tf.frozen_graph", run, options)
+    return Edge(name, Role.CONVERT, inputs, "tf.frozen_graph", run, options, (needs,), Preference.WRITER)
 
 
 def _preload() -> None:

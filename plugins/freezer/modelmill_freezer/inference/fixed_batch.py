@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Optional, Set, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensor_types, tensors
-from modelmill_worker.dataflow import Dataflow
+from modelmill_worker.dataflow import Dataflow, reach
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
 #: Types of tensors that may be shapes, and the attribute's default.
@@ -105,15 +105,7 @@ def _is_constant(flow: Dataflow, reference: str) -> bool:
 
 def _needed_without_shapes(flow: Dataflow, outputs: List[str], reshapes: Dict[str, Tuple[int, ...]]) -> Set[str]:
     """What the outputs depend on once these reshapes have other shapes."""
-    reached: Set[str] = set()
-    waiting = list(outputs)
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            feeders = flow.feeders[name]
-            waiting.extend(feeders[:1] if name in reshapes else feeders)
-    return reached
+    return reach(outputs, {name: names[:1] if name in reshapes else names for name, names in flow.feeders.items()})
 
 
 def _starts_with(node: NodeDef, batch: int) -> bool:

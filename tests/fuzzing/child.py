@@ -14,7 +14,7 @@ from modelmill_worker.errors import StepError
 
 from fuzzing.mutations import inputs
 from fuzzing.parsers import BESIDE, BREAKING, PARSERS, STRUCTURED, seeds_of
-from fuzzing.runs import _GRACE, ADDRESS_SPACE, SECONDS_AN_INPUT
+from fuzzing.runs import ADDRESS_SPACE, HARD_END, SECONDS_AN_INPUT
 
 #: Inputs between two looks at the clock.
 _ROUND = 200
@@ -30,7 +30,7 @@ def main() -> None:
     folder = Path(task["folder"])
     guarded = _Guarded(task["parser"], folder)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-    signal.signal(signal.SIGALRM, _out_of_time)
+    signal.signal(signal.SIGPROF, _out_of_time)
     if task["given"]:
         guarded(Path(task["given"]).read_bytes())
     elif task["examples"]:
@@ -85,8 +85,8 @@ class _Guarded:
         self._latest.write_bytes(data)
         self._file.write_bytes(data)
         self.count += 1
-        faulthandler.dump_traceback_later(SECONDS_AN_INPUT + _GRACE, exit=True)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS_AN_INPUT)
+        faulthandler.dump_traceback_later(HARD_END, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS_AN_INPUT)
         try:
             self.parser.read(self._file, data)
         except StepError as error:
@@ -94,7 +94,7 @@ class _Guarded:
         except self.parser.refusals:
             pass
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             faulthandler.cancel_dump_traceback_later()
 
 

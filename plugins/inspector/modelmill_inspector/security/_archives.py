@@ -4,7 +4,7 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from modelmill_inspector.security import _code, _paths
 from modelmill_inspector.security._findings import Finding, Findings, inside, shortened
@@ -20,13 +20,14 @@ _MOST_ENTRIES = 10_000
 _ENCRYPTED = 0x1
 #: What is read of an entry that is no configuration.
 _HEAD = 2**16
-_OBJECT_ARRAY = re.compile(rb"\x93NUMPY.{4,8}\{[^}]*'descr':\s*'\|?O", re.DOTALL)
+#: The header of an array whose elements, or a part of them, are Python objects: a type of kind O, in either quotes.
+_OBJECT_ARRAY = re.compile(rb"\x93NUMPY.{4,8}\{[^}]*['\"][|<>=]?O[48]?['\"]", re.DOTALL)
 _CONFIGURATIONS = (".json",)
 
 
-def scan_archive(path: Path, where: str, findings: Findings) -> List[str]:
-    """Search an archive; returns the names of the entries that are HDF5 files."""
-    hdf5: List[str] = []
+def scan_archive(path: Path, where: str, findings: Findings, largest: int) -> List[Tuple[str, bytes]]:
+    """Search an archive; returns place and content of each entry that is an HDF5 file, up to `largest` bytes of it."""
+    hdf5: List[Tuple[str, bytes]] = []
     try:
         with zipfile.ZipFile(str(path)) as archive:
             entries = archive.infolist()
@@ -34,7 +35,10 @@ def scan_archive(path: Path, where: str, findings: Findings) -> List[str]:
             for entry in entries[:_MOST_ENTRIES]:
                 head = _search_entry(archive, entry, inside(where, entry.filename), findings)
                 if head is not None and head[:8] == b"\x89HDF\r\n\x1a\n":
-                    hdf5.append(entry.filename)
+                    place = inside(where, entry.filename)
+                    content = _content(archive, entry, place, findings, largest)
+                    if content is not None:
+                        hdf5.append((place, content))
             if len(entries) > _MOST_ENTRIES:
                 text = "The archive has {:,} entries, and {:,} of them were searched.".format(
                     len(entries), _MOST_ENTRIES
@@ -88,15 +92,32 @@ def _search_entry(archive: Any, entry: zipfile.ZipInfo, where: str, findings: Fi
         text = "The entry has {:,} bytes and was not searched.".format(entry.file_size)
         findings.add(Finding("medium", "SEARCH_BOUND_MET", text, "", "", where))
         return None
-    try:
-        with archive.open(entry) as file:
-            content: bytes = file.read(_LARGEST if whole else _HEAD)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
-        findings.add(_unreadable(where, str(error)))
+    content = _read(archive, entry, where, findings, _LARGEST if whole else _HEAD)
+    if content is None:
         return None
     if whole and not KerasScan(findings).text(content.decode("utf-8", "replace"), where):
         findings.add(_unreadable(where, "it is no JSON"))
     findings.extend(found for found in [suspicious_start(content, where)] if found is not None)
+    return content
+
+
+def _content(archive: Any, entry: zipfile.ZipInfo, where: str, findings: Findings, largest: int) -> Optional[bytes]:
+    """What is searched of an entry that is a file of its own; that it has more than is searched is a finding."""
+    content = _read(archive, entry, where, findings, largest)
+    if content is not None and len(content) < entry.file_size:
+        text = "Of {:,} bytes the first {:,} were searched.".format(entry.file_size, len(content))
+        findings.add(Finding("medium", "SEARCH_BOUND_MET", text, "", "", where))
+    return content
+
+
+def _read(archive: Any, entry: zipfile.ZipInfo, where: str, findings: Findings, size: int) -> Optional[bytes]:
+    """The start of an entry, or None where it cannot be read, which is a finding."""
+    try:
+        with archive.open(entry) as file:
+            content: bytes = file.read(size)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError, ValueError) as error:
+        findings.add(_unreadable(where, str(error)))
+        return None
     return content
 
 

@@ -12,8 +12,9 @@ _MARSHALLED = re.compile(rb"[\x63\xe3][\x00-\x7f]\x00\x00\x00[\x00-\x7f]\x00\x00
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s_-]{16,}")
 #: A short text as `marshal` writes it: its type, its length, the text.
 _SHORT_TEXT = re.compile(rb"[\xfa\xdaZz]([\x02-\x3f])([A-Za-z_][A-Za-z0-9_.]{1,62})")
-#: The start of a pickle of protocol 2 or later.
+#: The start of a pickle of protocol 2 or later, and of one before, which is text: that counts only where it is whole.
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")
+_OLD_PICKLE = re.compile(rb"[(\]})]*[ci(][^\n]{1,255}\n|\(")
 #: What lets a pickle call something.
 _PICKLE_CALLS = frozenset(["GLOBAL", "STACK_GLOBAL", "INST"])
 #: Opcodes of a pickle that are read until it counts as one whatever follows.
@@ -59,7 +60,8 @@ def names_in(code: bytes) -> List[str]:
 
 def pickle_calls(data: bytes) -> Optional[List[str]]:
     """The functions and classes that a pickle names; None where the bytes are no pickle. Nothing is unpickled."""
-    if not _PICKLE.match(data):
+    old = not _PICKLE.match(data)
+    if old and not (_OLD_PICKLE.match(data) and data.rstrip().endswith(b".")):
         return None
     named: List[str] = []
     texts: List[str] = []
@@ -74,7 +76,7 @@ def pickle_calls(data: bytes) -> Optional[List[str]]:
             if index > _MOST_OPCODES:
                 return named
     except (ValueError, IndexError, OverflowError, UnicodeDecodeError):
-        return named or None
+        return None if old else named or None
     return named
 
 

@@ -139,16 +139,15 @@ def _is_plausible(graph: GraphDef) -> bool:
 
     TensorFlow takes no graph with a node that lacks its name or its operation, or a function that lacks its name.
     """
-    count = 0
+    count, odd = 0, False
     for node in _nodes(graph):
         if not node.name or not node.op:
             return False
         if _operations.is_known(node.op):
             return True
-        if not _OPERATION.fullmatch(node.op):
-            return False
+        odd = odd or not _OPERATION.fullmatch(node.op)
         count += 1
-    return count > 1 and graph.versions.producer > 0
+    return not odd and count > 1 and graph.versions.producer > 0
 
 
 def _nodes(graph: GraphDef) -> Iterator[NodeDef]:
@@ -196,15 +195,21 @@ def from_base64(text: bytes) -> bytes:
 
 
 def _inflated(data: bytes, budget: Budget, window: int) -> bytes:
-    decompress = zlib.decompressobj(window)
-    try:
-        unpacked = decompress.decompress(data, max(budget.unpacked, 1))
-    except zlib.error:
-        return b""
-    budget.unpacked -= len(unpacked)
-    if decompress.unconsumed_tail:
-        budget.met = "what is compressed in it unpacks to more than {} MB".format(_MOST_UNPACKED // 2**20)
-    return unpacked
+    """All members of a gzip file, one behind the other; zlib has one only."""
+    pieces: List[bytes] = []
+    while data:
+        decompress = zlib.decompressobj(window)
+        try:
+            unpacked = decompress.decompress(data, max(budget.unpacked, 1))
+        except zlib.error:
+            break
+        pieces.append(unpacked)
+        budget.unpacked -= len(unpacked)
+        if decompress.unconsumed_tail:
+            budget.met = "what is compressed in it unpacks to more than {} MB".format(_MOST_UNPACKED // 2**20)
+            break
+        data = decompress.unused_data if window > zlib.MAX_WBITS else b""
+    return b"".join(pieces)
 
 
 #: DT_STRING and DT_VARIANT (types.proto), and the reference types of either.

@@ -4,10 +4,11 @@ import json
 import mmap
 import re
 import zipfile
+from dataclasses import replace
 from typing import Any, Callable, Dict, Iterable, Iterator, Tuple
 
 from google.protobuf import json_format
-from modelmill_worker import graph_def, graph_outline, protobuf_wire, saved_model, source_files
+from modelmill_worker import file_formats, graph_def, graph_outline, protobuf_wire, saved_model, source_files
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import FileFormat
 from modelmill_worker.graph_outputs import find_outputs
@@ -30,6 +31,8 @@ _LAMBDA = re.compile(rb'"class_name"\s*:\s*"Lambda"')
 #: A file of no known format is searched up to this size; of larger ones only the start is looked at.
 _LARGEST_UNKNOWN = 32 * 2**20
 _HEAD = 2**16
+#: Of an HDF5 file in an archive so much is searched for links to other files.
+_LARGEST_IN_ARCHIVE = 256 * 2**20
 #: How many strings of a message are looked through for configurations, and how deep.
 _MOST_STRINGS = 100_000
 _DEEPEST = 8
@@ -91,11 +94,22 @@ class _FileScan:
         """Search one file; what cannot be read is a finding."""
         (file,) = source_files.survey(Tree(tree.kind, tree.path, (name,)))
         self.findings.files += 1
+        if file.format is FileFormat.CHECKPOINT_DATA:  # That is only what it is called.
+            start = _start_of(file)
+            finding = suspicious_start(start, file.name)
+            self.findings.extend([finding] if finding else [])
+            found = file_formats.recognise_bytes(start)
+            file = replace(file, format=found if found in _SEARCHES else file.format)
         search = _SEARCHES.get(file.format, _FileScan._unknown)
-        if file.format in _PASSED:
-            return
         try:
-            search(self, file)
+            if file.format not in _PASSED:
+                search(self, file)
+            if (
+                search is not _FileScan._archive
+                and file.format is not FileFormat.EMPTY
+                and zipfile.is_zipfile(str(file.path))
+            ):
+                self._archive_behind(file)
         except StepError as error:
             text = "This could not be read, so it was not searched: {}".format(shortened(error.message))
             self.findings.add(Finding("low", "NOT_SEARCHED", text, "", "", file.name))
@@ -127,7 +141,7 @@ class _FileScan:
             self._graphs.meta_graph(meta_graph, where)
             for node in meta_graph.object_graph_def.nodes:
                 metadata = node.user_object.metadata
-                if metadata.startswith("{"):
+                if metadata.lstrip()[:1] in ("{", "["):
                     self._keras.text(metadata, inside(where, "object {}".format(node.user_object.identifier)))
 
     def _hdf5(self, file: SourceFile) -> None:
@@ -149,9 +163,15 @@ class _FileScan:
             self.findings.add(Finding("high", "HDF5_EXTERNAL_FILE", text, "", "", where))
 
     def _archive(self, file: SourceFile) -> None:
-        for name in scan_archive(file.path, file.name, self.findings):
-            with zipfile.ZipFile(str(file.path)) as archive, archive.open(name) as opened:
-                self._hdf5_content(opened.read(_LARGEST_UNKNOWN), inside(file.name, name))
+        for place, content in scan_archive(file.path, file.name, self.findings, _LARGEST_IN_ARCHIVE):
+            self._hdf5_content(content, place)
+
+    def _archive_behind(self, file: SourceFile) -> None:
+        """A zip archive is read from its end: whatever stands before it, other programs take the file for one."""
+        usual = file.format is FileFormat.TFLITE  # Labels are put behind such a model.
+        text = "There is a zip archive behind what the file seems to be."
+        self.findings.add(Finding("info" if usual else "high", "ARCHIVE_BEHIND_OTHER", text, "", "", file.name))
+        self._archive(file)
 
     def _tfjs(self, file: SourceFile) -> None:
         try:
@@ -177,8 +197,11 @@ class _FileScan:
                 self._graphs.graph(graph, inside(file.name, key), {})
 
     def _json(self, file: SourceFile) -> None:
-        if file.path.stat().st_size <= _LARGEST_UNKNOWN:
-            self._keras.text(file.path.read_text(encoding="utf-8-sig", errors="replace"), file.name)
+        if file.path.stat().st_size > _LARGEST_UNKNOWN:
+            self._bound_met(file, "It has more than {} MB and was not searched.".format(_LARGEST_UNKNOWN // 2**20))
+            return
+        if not self._keras.text(file.path.read_text(encoding="utf-8-sig", errors="replace"), file.name):
+            self._bound_met(file, "It is nested too deep, or no JSON after all, and was not searched.")
 
     def _unknown(self, file: SourceFile) -> None:
         with file.path.open("rb") as opened:
@@ -189,29 +212,42 @@ class _FileScan:
         elif file.format is FileFormat.UNKNOWN:
             if len(content) < file.path.stat().st_size:
                 content = content[:_HEAD]
-            for text in _texts(content):
+                self._bound_met(
+                    file, "It has more than {} MB: its start was searched.".format(_LARGEST_UNKNOWN // 2**20)
+                )
+            for text in self._texts(content, file):
                 self._keras.text(text, file.name)
             self._graphs.content(content, file.name, "")
 
+    def _texts(self, content: bytes, file: SourceFile) -> Iterator[str]:
+        """The strings of a message, of any schema, that may be configurations: keras_metadata.pb holds such."""
+        waiting = [(content, 0)]
+        left = _MOST_STRINGS
+        while waiting:
+            data, depth = waiting.pop()
+            if data.lstrip()[:1] == b"{":
+                yield data.decode("utf-8", "replace")
+                continue
+            try:
+                for field in protobuf_wire.read_fields(data, 0, len(data)):
+                    left -= 1
+                    if left <= 0:
+                        self._bound_met(
+                            file, "It has more than {:,} fields: the first were searched.".format(_MOST_STRINGS)
+                        )
+                        return
+                    if field.wire_type == LENGTH_DELIMITED and depth < _DEEPEST and field.end - field.start > 1:
+                        waiting.append((data[field.start : field.end], depth + 1))
+            except MalformedMessageError:
+                continue
 
-def _texts(content: bytes) -> Iterator[str]:
-    """The strings of a message, of any schema, that may be configurations: keras_metadata.pb holds such."""
-    waiting = [(content, 0)]
-    left = _MOST_STRINGS
-    while waiting and left > 0:
-        data, depth = waiting.pop()
-        if data[:1] == b"{" and b'"class_name"' in data:
-            yield data.decode("utf-8", "replace")
-            continue
-        try:
-            for field in protobuf_wire.read_fields(data, 0, len(data)):
-                left -= 1
-                if field.wire_type == LENGTH_DELIMITED and depth < _DEEPEST and field.end - field.start > 1:
-                    waiting.append((data[field.start : field.end], depth + 1))
-                if left <= 0:
-                    break
-        except MalformedMessageError:
-            continue
+    def _bound_met(self, file: SourceFile, what: str) -> None:
+        self.findings.add(Finding("medium", "SEARCH_BOUND_MET", what, "", "", file.name))
+
+
+def _start_of(file: SourceFile) -> bytes:
+    with file.path.open("rb") as opened:
+        return opened.read(_HEAD)
 
 
 _SEARCHES: Dict[FileFormat, Callable[[_FileScan, SourceFile], None]] = {

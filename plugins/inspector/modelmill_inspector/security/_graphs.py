@@ -92,10 +92,10 @@ class GraphScan:
         if not data:
             return
         self._look_for_code(data, where, node, lent)
-        met = self._budget.met
+        self._budget.met = ""
         for found in graphs_in(data, self._budget):
             self._embedded(found, where, node, lent)
-        if self._budget.met and self._budget.met != met:
+        if self._budget.met:
             self._findings.add(_not_searched(self._budget.met, where, node))
 
     def _embedded(self, found: Embedded, where: str, node: str, lent: bool) -> None:
@@ -161,7 +161,9 @@ class _Scope:
         self._scan.count(len(self._nodes))
         self._by_name = {node.name: node for node in self._nodes}
         for node in self._nodes:
-            danger = _operations.danger_of(node) if node.op not in self._functions else None
+            # A function of the library under the name of an operation does not replace it.
+            own = node.op in self._functions and not _operations.is_known(node.op)
+            danger = None if own else _operations.danger_of(node)
             strings = _string_attributes(node)
             if danger is None and not strings:
                 continue

@@ -10,9 +10,10 @@ Nothing is loaded. What is looked for is what Keras is known to do with a config
 """
 
 import json
+import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from modelmill_inspector.security import _code
+from modelmill_inspector.security import _code, _operations
 from modelmill_inspector.security._findings import Finding, Findings, inside, shortened
 
 #: How deep a configuration is followed.
@@ -55,6 +56,39 @@ _OWN_OPTIMIZERS = frozenset(
 _LAMBDAS = frozenset(["Lambda", "JaxLayer", "FlaxLayer"])
 #: Layers that call an operation of TensorFlow by name.
 _OPERATIONS = frozenset(["TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceMethod"])
+#: What TensorFlow's API has under these names computes, and nothing else.
+_HARMLESS_SYMBOL = re.compile(
+    r"(math|nn|linalg|signal|image|strings|bitwise|random|sparse|ragged|sets|quantization|__operators__|dtypes|compat\.v1"
+    r"\.(math|nn|image|linalg|signal))(\.(?!read_|write_)\w+)+|(abs|add|argmax|argmin|argsort|acos|acosh|asin|asinh|atan"
+    r"|atan2|atanh|batch_to_space|bitcast|boolean_mask|broadcast_to|cast|clip_by_value|complex|concat|cond|constant|cos"
+    r"|cosh|cumsum|divide|einsum|equal|exp|expand_dims|eye|fill|floor|foldl|foldr|gather|gather_nd|greater|greater_equal"
+    r"|identity|less|less_equal|linspace|logical_and|logical_not|logical_or|map_fn|matmul|maximum|meshgrid|minimum"
+    r"|multiply|negative|norm|not_equal|one_hot|ones|ones_like|pad|pow|range|rank|realdiv|reduce_\w+|repeat|reshape"
+    r"|reverse|reverse_sequence|roll|round|scan|scatter_nd|sequence_mask|shape|sigmoid|sign|sin|sinh|size|slice|sort"
+    r"|space_to_batch|split|sqrt|square|squeeze|stack|stop_gradient|strided_slice|subtract|switch_case|tan|tanh"
+    r"|tensor_scatter_nd_\w+|tensordot|tile|transpose|truediv|truncatediv|truncatemod|unique|unstack|vectorized_map|where"
+    r"|while_loop|zeros|zeros_like)"
+)
+#: What reaches files, other code or other machines.
+_DANGEROUS_SYMBOL = re.compile(
+    r"(^|\.)(io|data|saved_model|summary|train|distribute|debugging)\.|py_function|numpy_function"
+    r"|load_|read_|write_|save|print"
+)
+#: Where Keras has the functions that a configuration may name.
+_FUNCTIONS = frozenset(
+    [
+        "activations",
+        "losses",
+        "metrics",
+        "initializers",
+        "regularizers",
+        "constraints",
+        "ops",
+        "layers",
+        "nn",
+        "optimizers",
+    ]
+)
 #: Layers whose vocabulary may be the path of a file.
 _LOOKUPS = frozenset(["StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup"])
 #: Parts of a model that are used only when it is compiled.
@@ -103,7 +137,7 @@ class KerasScan:
         code = _code.marshalled(value)
         if code is not None:
             self._add(_marshalled(code, name), where, part)
-        elif value[:1] in "{[" and '"class_name"' in value and depth < _DEEPEST:
+        elif value.lstrip()[:1] in ("{", "[") and '"class_name"' in value and depth < _DEEPEST:
             self.text(value, inside(where, "text in {}".format(name or "the configuration")))
 
     def _add(self, finding: Finding, where: str, part: str) -> None:
@@ -131,11 +165,7 @@ def _findings_of(value: Dict[str, Any], name: str) -> Iterator[Finding]:
     if plain in _LAMBDAS:
         yield _of_lambda(plain, settings, name)
     elif plain in _OPERATIONS:
-        yield Finding(
-            "info", "KERAS_OPERATION_LAYER", "The layer calls an operation of TensorFlow: {}.".format(
-                shortened(str(settings.get("function", settings.get("node_def", plain))))
-            ), name, kind,
-        )  # fmt: skip
+        yield _of_operation(plain, settings, name)
     elif plain in _LOOKUPS and isinstance(settings.get("vocabulary"), str):
         yield Finding(
             "high",
@@ -168,6 +198,36 @@ def _of_lambda(kind: str, settings: Dict[str, Any], name: str) -> Finding:
         kind, shortened(named if isinstance(named, str) else json.dumps(named, default=str))
     )
     return Finding("high", "KERAS_LAMBDA", text, name, kind)
+
+
+def _of_operation(kind: str, settings: Dict[str, Any], name: str) -> Finding:
+    """A layer that calls a symbol of TensorFlow's API ("math.add", "raw_ops.WriteFile"), or holds a whole NodeDef."""
+    if kind == "TensorFlowOpLayer":
+        operation = _operation_of_node(settings.get("node_def"))
+        danger = _operations.danger_of_operation(operation)
+    else:
+        operation = str(settings.get("function", settings.get("symbol", kind)))
+        raw = operation.startswith("raw_ops.")
+        danger = _operations.danger_of_operation(operation[len("raw_ops.") :]) if raw else None
+        if kind == "TFOpLambda" and not raw and not _HARMLESS_SYMBOL.fullmatch(operation):
+            text = "The layer calls {} of TensorFlow, which is not known to compute only.".format(shortened(operation))
+            severity = "critical" if _DANGEROUS_SYMBOL.search(operation) else "medium"
+            return Finding(severity, "KERAS_OPERATION_NOT_ALLOWED", text, name, kind)
+    if danger is not None:
+        text = "The layer calls {}, which {}.".format(shortened(operation), danger.text)
+        return Finding(danger.severity, danger.reason, text, name, kind)
+    text = "The layer calls an operation of TensorFlow: {}.".format(shortened(operation))
+    return Finding("info", "KERAS_OPERATION_LAYER", text, name, kind)
+
+
+def _operation_of_node(node: Any) -> str:
+    """The operation of a NodeDef as Keras writes it: a dictionary, or its text in JSON; "" where it cannot be told."""
+    if isinstance(node, str):
+        try:
+            node = json.loads(node)
+        except (ValueError, RecursionError):
+            return ""
+    return str(node.get("op", "")) if isinstance(node, dict) else ""
 
 
 def _code_in(value: Any) -> Optional[bytes]:
@@ -205,6 +265,12 @@ def _of_module(kind: str, module: Any, registered: Any, config: Any, name: str) 
         else:
             text = "Loading the model needs {}, which is no part of Keras: the code is not in the file.".format(what)
             yield Finding("medium", "KERAS_CUSTOM_OBJECT", text, name, kind)
+    elif isinstance(module, str) and kind == "function" and _FUNCTIONS.isdisjoint(module.split(".")):
+        text = "Loading the model looks up {} in {}, where Keras has no functions for models.".format(
+            shortened(str(config)), shortened(module)
+        )
+        if not called and module != "builtins":
+            yield Finding("high", "KERAS_DANGEROUS_FUNCTION", text, name, kind)
     elif not module:
         own = registered if isinstance(registered, str) else kind
         if ">" in own and not own.startswith(("Keras>", "keras>")) and own not in _OWN_OPTIMIZERS:

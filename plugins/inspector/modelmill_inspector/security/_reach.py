@@ -194,20 +194,20 @@ def _tensor_nodes(tensor: Any) -> Iterator[str]:
 
 def _add_objects(starts: Starts, objects: Any) -> None:
     """The functions of TensorFlow 2's objects: methods that a loader calls, those that save, and all others."""
-    occasions: Dict[int, Occasion] = {}
+    occasions: Dict[int, Set[Occasion]] = {}
     for node in objects.nodes:
         for child in node.children:
-            if child.local_name in _LOADED_METHODS:
-                occasions[child.node_id] = Occasion.LOADING
+            occasion = Occasion.LOADING if child.local_name in _LOADED_METHODS else Occasion.CALLING
+            occasions.setdefault(child.node_id, set()).add(occasion)
         # TensorFlow 1's messages know no saveable objects.
         saveables = node.saveable_objects.values() if hasattr(node, "saveable_objects") else ()
         for saveable in saveables:
-            occasions.setdefault(saveable.save_function, Occasion.SAVING)
-            occasions.setdefault(saveable.restore_function, Occasion.RESTORING)
+            occasions.setdefault(saveable.save_function, set()).add(Occasion.SAVING)
+            occasions.setdefault(saveable.restore_function, set()).add(Occasion.RESTORING)
     for index, node in enumerate(objects.nodes):
-        occasion = occasions.get(index, Occasion.CALLING)
         kind = node.WhichOneof("kind")
-        if kind == "function":
-            starts[occasion].functions.extend(node.function.concrete_functions)
-        elif kind == "bare_concrete_function":
-            starts[occasion].functions.append(node.bare_concrete_function.concrete_function_name)
+        for occasion in sorted(occasions.get(index, {Occasion.CALLING}), key=_STARTED.index):
+            if kind == "function":
+                starts[occasion].functions.extend(node.function.concrete_functions)
+            elif kind == "bare_concrete_function":
+                starts[occasion].functions.append(node.bare_concrete_function.concrete_function_name)

@@ -231,3 +231,88 @@ def test_a_tensorflow_js_graph(found, tmp_path):
 def test_what_cannot_be_read_is_said(found, tmp_path):
     (tmp_path / "graph.pbtxt").write_text('node { name: "x" op: ')
     assert found(Tree("source", tmp_path, ("graph.pbtxt",)))[0][:2] == ("low", "NOT_SEARCHED")
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "expected"),
+    [
+        ("TFOpLambda", {"function": "math.add"}, ("info", "KERAS_OPERATION_LAYER")),
+        ("TFOpLambda", {"function": "nn.relu"}, ("info", "KERAS_OPERATION_LAYER")),
+        ("TFOpLambda", {"function": "io.write_file"}, ("critical", "KERAS_OPERATION_NOT_ALLOWED")),
+        ("TFOpLambda", {"function": "load_op_library"}, ("critical", "KERAS_OPERATION_NOT_ALLOWED")),
+        ("TFOpLambda", {"function": "numpy_function"}, ("critical", "KERAS_OPERATION_NOT_ALLOWED")),
+        ("TFOpLambda", {"function": "something_new"}, ("medium", "KERAS_OPERATION_NOT_ALLOWED")),
+        ("TFOpLambda", {"function": "raw_ops.WriteFile"}, ("critical", "WRITES_FILES")),
+        ("TFOpLambda", {"function": "raw_ops.AddV2"}, ("info", "KERAS_OPERATION_LAYER")),
+        ("TensorFlowOpLayer", {"node_def": {"name": "w", "op": "WriteFile"}}, ("critical", "WRITES_FILES")),
+        ("TensorFlowOpLayer", {"node_def": '{"name": "w", "op": "WriteFile"}'}, ("critical", "WRITES_FILES")),
+        ("TensorFlowOpLayer", {"node_def": {"name": "a", "op": "AddV2"}}, ("info", "KERAS_OPERATION_LAYER")),
+    ],
+)
+def test_layers_that_call_operations_by_name_pass_only_what_computes(found, archive, kind, config, expected):
+    assert found(archive(model(layer(kind, **config)))) == [(*expected, "sly")]
+
+
+@pytest.mark.parametrize("module", ["keras.src.utils.file_utils", "keras.utils", "keras.models"])
+def test_a_function_of_keras_that_no_model_needs(found, archive, module):
+    described = {"class_name": "function", "module": module, "config": "rmtree", "registered_name": "rmtree"}
+    assert found(archive(model(layer("Dense", activation=described)))) == [("high", "KERAS_DANGEROUS_FUNCTION", "sly")]
+
+
+@pytest.mark.parametrize("module", ["keras.activations", "keras.src.losses.losses"])
+def test_a_function_that_models_are_made_with(found, archive, module):
+    described = {"class_name": "function", "module": module, "config": "relu", "registered_name": "relu"}
+    assert found(archive(model(layer("Dense", activation=described)))) == []
+
+
+@pytest.mark.parametrize("before", [b"junkjunk", b"\x89HDF\r\n\x1a\n" + bytes(88), b"\x1c\0\0\0TFL3" + bytes(40)])
+def test_an_archive_behind_something_else_is_searched(found, archive, before):
+    tree = archive(model(layer("Lambda", function=[BASE64, None, None])))
+    file = tree.path / "model.keras"
+    file.write_bytes(before + file.read_bytes())
+    assert ("critical", "KERAS_LAMBDA_CODE", "sly") in found(tree)
+
+
+def test_a_file_is_searched_whatever_it_is_called(found, hdf5, tmp_path):
+    config = json.dumps(model(layer("Lambda", function=[BASE64, None, None])))
+    hdf5(("model_config", config))
+    name = "model.data-00000-of-00001"
+    (tmp_path / "model.h5").rename(tmp_path / name)
+    assert ("critical", "KERAS_LAMBDA_CODE", "sly") in found(Tree("source", tmp_path, (name,)))
+    (tmp_path / name).write_bytes(pickle.dumps(json.loads))
+    assert found(Tree("source", tmp_path, (name,))) == [("high", "PICKLE", "")]
+
+
+def test_a_damaged_weights_file_in_an_archive_is_told(found, archive):
+    tree = archive(model(), ("more.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 400))
+    file = tree.path / "model.keras"
+    content = bytearray(file.read_bytes())
+    with zipfile.ZipFile(str(file)) as made:
+        entry = made.getinfo("more.weights.h5")
+    place = entry.header_offset + 30 + len(entry.filename) + entry.compress_size - 20
+    content[place] ^= 0xFF
+    file.write_bytes(bytes(content))
+    assert ("low", "NOT_SEARCHED", "") in found(tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("payload", b"cos\nsystem\n(S'ls'\ntR."),
+        (
+            "payload.npy",
+            b"\x93NUMPY\x01\0v\0{'descr': [('a', 'O')], 'fortran_order': False, 'shape': (1,), }" + b" " * 40,
+        ),
+        ("payload.npy", b'\x93NUMPY\x01\0v\0{"descr": "|O", "fortran_order": False, "shape": (1,), }' + b" " * 40),
+    ],
+)
+def test_what_unpickles_is_found_in_every_form(found, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert found(Tree("source", tmp_path, (name,))) == [("high", "PICKLE", "")]
+
+
+def test_a_message_with_more_fields_than_are_looked_at_says_so(found, tmp_path):
+    config = json.dumps(model(layer("Lambda", function=[BASE64, None, None]))).encode()
+    length = bytes([len(config) & 127 | 128, len(config) >> 7])
+    (tmp_path / "keras_metadata.pb").write_bytes(b"\x78\x01" * 100_001 + b"\x0a" + length + config)
+    assert ("medium", "SEARCH_BOUND_MET", "") in found(Tree("source", tmp_path, ("keras_metadata.pb",)))

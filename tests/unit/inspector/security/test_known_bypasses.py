@@ -224,3 +224,39 @@ def test_code_that_runs_only_where_the_model_is_compiled(found, tmp_path):
     assert findings[0]["where"] == "model.keras > config.json > compile_config"
     assert "only where the model is compiled" in findings[0]["text"]
     assert "system" in findings[0]["text"] or "os" in findings[0]["text"]
+
+
+@pytest.mark.parametrize("first", ["my_op", "__inference_f_1"])
+def test_a_first_node_of_another_kind_hides_no_graph(found, graph_of, writer, first):
+    hidden = graph_of(("a", first))
+    hidden.node.extend(writer.node)
+    findings = found(in_string(graph_of, hidden.SerializeToString()), ["out"])
+    assert ("critical", "WRITES_FILES", "write") in findings
+
+
+def test_a_function_named_like_an_operation_hides_none(found, graph_of, function_of):
+    graph = graph_of(("path", "Const", b"/tmp/taken"), ("write", "WriteFile", "path", "path"))
+    function_of(graph, "WriteFile", ("nothing", "NoOp"))
+    assert ("critical", "WRITES_FILES", "write") in found(graph, ["write"])
+
+
+def test_every_member_of_a_gzip_file_is_searched(found, graph_of, writer):
+    hidden = gzip.compress(b"") + gzip.compress(writer.SerializeToString())
+    assert ("critical", "WRITES_FILES", "write") in found(in_string(graph_of, hidden), ["out"])
+
+
+def test_a_function_that_saves_and_is_called_is_no_saver(found, graph_of, function_of, saved_model, meta_graph_of):
+    meta_graph = meta_graph_of(graph_of(("x", "Placeholder")), "x:0")
+    function_of(
+        meta_graph.graph_def, "save", ("name", "Const", b"w"), ("out", "SaveV2", "name:output:0", "name:output:0")
+    )
+    objects = meta_graph.object_graph_def
+    root, function, held = objects.nodes.add(), objects.nodes.add(), objects.nodes.add()
+    function.function.concrete_functions.append("save")
+    held.variable.name = "w"
+    root.children.add(node_id=2, local_name="w")
+    if hasattr(held, "saveable_objects"):  # TensorFlow 1's messages know none: there, all functions count as called.
+        held.saveable_objects["w"].save_function = 1
+        assert ("low", "SAVES_CHECKPOINT", "out") in found(saved_model(meta_graph))
+    root.children.add(node_id=1, local_name="__call__")
+    assert ("critical", "SAVES_CHECKPOINT", "out") in found(saved_model(meta_graph))

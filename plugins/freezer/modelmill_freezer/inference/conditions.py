@@ -119,12 +119,23 @@ def _fold_merge(
     """A Merge of which one input is left passes that on, and says always the same about which it was."""
     given = graph_def.data_inputs(node)
     living = [position for position, reference in enumerate(given) if not _is_dead(reference, dead, known)]
-    if len(living) == len(given) or len(living) != 1:
+    if len(living) == len(given) or not living:
+        return
+    if len(living) > 1:
+        _drop_dead_inputs(node, given, living)
         return
     index = graph_def.new_constant(node.name + "/value_index", np.array(living[0], np.int32))
     others[node.name + ":1"] = index.name
     fresh.append(index)
     _become_identity(node, given[living[0]])
+
+
+def _drop_dead_inputs(node: NodeDef, given: List[str], living: List[int]) -> None:
+    """A Merge of several branches loses those that never run; it tells the others by new numbers from then on."""
+    controls = [reference for reference in node.input if graph_def.is_control(reference)]
+    del node.input[:]
+    node.input.extend([given[position] for position in living] + controls)
+    node.attr["N"].i = len(living)
 
 
 def _become_identity(node: NodeDef, reference: str) -> None:

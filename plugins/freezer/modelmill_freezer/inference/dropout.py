@@ -4,14 +4,15 @@
     Mul(Mul(x, scale), Cast(GreaterEqual(noise, rate)))              -> x     (from 1.14 on)
     SelectV2(GreaterEqual(noise, rate), Mul(x, scale), zeros)        -> x     (from 2.12 on)
 
-The noise is a RandomUniform, scaled and shifted by constants. What is scaled by a tensor that
-depends on the data is no dropout, and stays.
+The noise is a RandomUniform, scaled and shifted by constants. Masks that depend on the data, scales that are learnt or
+that do not make up for what is dropped, and choices between two things that are computed are no dropout, and stay.
 """
 
+import math
 import re
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
-from modelmill_worker import graph_def
+from modelmill_worker import graph_def, tensors
 from modelmill_worker.dataflow import Dataflow
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_outputs import FED
@@ -25,6 +26,10 @@ _SHIFTS = ("Add", "AddV2", "Mul", "Sub", "Identity", "Cast")
 _MOST_SHIFTS = 5
 _PRODUCTS = ("Mul", "RealDiv", "Div")
 _SELECTIONS = ("Select", "SelectV2")
+#: Comparisons that keep where the noise, on their left, is large, and where it is small.
+_ABOVE, _BELOW = ("GreaterEqual", "Greater"), ("LessEqual", "Less")
+#: How far a scale may be from making up for what is dropped: rates are float32, or float16.
+_SLACK = 2e-3
 #: What a rate or its scale is computed with.
 _OF_RATES = frozenset(
     ["Const", "Sub", "RealDiv", "Div", "Identity", "Cast", "Reciprocal", "Switch", "Enter", "ReadVariableOp"]
@@ -57,14 +62,15 @@ def _become_identity(node: NodeDef) -> None:
 def _dropped_tensor(flow: Dataflow, node: NodeDef) -> Optional[str]:
     """What a node that ends a dropout would pass on in inference; None where it is no such node."""
     if node.op in _SELECTIONS and len(node.input) >= 3:
-        mask, scaled = node.input[0], node.input[1]
-        return _unscaled(flow, scaled) if _is_comparison(flow, mask) else None
+        share = _share_of_comparison(flow, node.input[0]) if _is_zero(flow, node.input[2]) else None
+        return None if share is None else _unscaled(flow, node.input[1], share)
     if node.op != "Mul":
         return None
     first, second = graph_def.data_inputs(node)[:2]
     for mask, scaled in ((second, first), (first, second)):
-        if _is_mask(flow, mask):
-            return _unscaled(flow, scaled)
+        share = _share_of_mask(flow, mask)
+        if share is not None:
+            return _unscaled(flow, scaled, share)
     return None
 
 
@@ -72,21 +78,67 @@ def _node(flow: Dataflow, reference: str) -> NodeDef:
     return flow.nodes[graph_def.node_name(reference)]
 
 
-def _is_mask(flow: Dataflow, reference: str) -> bool:
+def _share_of_mask(flow: Dataflow, reference: str) -> Optional[float]:
+    """Which share a mask of ones and zeros keeps: NaN where that is set later; None where it is no mask."""
     node = _node(flow, reference)
     if node.op == "Cast":
-        return _is_comparison(flow, node.input[0])
+        return _share_of_comparison(flow, node.input[0])
     if node.op != "Floor":
-        return False
+        return None
     shifted = _node(flow, node.input[0])
-    return shifted.op in ("Add", "AddV2") and any(_is_noise(flow, given) for given in shifted.input[:2])
+    if shifted.op not in ("Add", "AddV2"):
+        return None
+    keep = _rate_beside_noise(flow, shifted)
+    return None if keep is None else _number(flow, keep[0])
 
 
-def _is_comparison(flow: Dataflow, reference: str) -> bool:
+def _share_of_comparison(flow: Dataflow, reference: str) -> Optional[float]:
+    """Which share of its elements a comparison of noise with a rate keeps; as `_share_of_mask`."""
     node = _node(flow, reference)
-    if node.op not in ("GreaterEqual", "Less", "Greater", "LessEqual"):
-        return False
-    return any(_is_noise(flow, given) for given in node.input[:2])
+    if node.op not in _ABOVE + _BELOW:
+        return None
+    found = _rate_beside_noise(flow, node)
+    if found is None:
+        return None
+    rate, is_left = found
+    keeps_large = (node.op in _ABOVE) != is_left
+    number = _number(flow, rate)
+    return 1 - number if keeps_large else number
+
+
+def _rate_beside_noise(flow: Dataflow, node: NodeDef) -> Optional[Tuple[str, bool]]:
+    """Of a node's two inputs the one that is a rate, and whether it is the left one; the other one must be noise."""
+    left, right = graph_def.data_inputs(node)[:2]
+    for rate, noise in ((right, left), (left, right)):
+        if _is_noise(flow, noise) and _is_rate(flow, rate):
+            return rate, rate == left
+    return None
+
+
+def _is_zero(flow: Dataflow, reference: str) -> bool:
+    """Whether a tensor is zero everywhere."""
+    node = _node(flow, reference)
+    if node.op in ("Identity", "BroadcastTo"):
+        return _is_zero(flow, node.input[0])
+    if node.op == "Fill":
+        return _is_zero(flow, node.input[1])
+    return node.op == "ZerosLike" or (node.op == "Const" and not graph_def.constant_value(node).any())
+
+
+def _number(flow: Dataflow, reference: str) -> float:
+    """What a rate, which `_is_rate` knows as one, comes to; NaN where that is said only when the graph runs."""
+    node = _node(flow, reference)
+    if node.op == "Const":
+        return float(graph_def.constant_value(node).ravel()[0])
+    given = [_number(flow, item) for item in graph_def.data_inputs(node)]
+    if node.op in ("Identity", "Cast", "Enter"):
+        return given[0]
+    if node.op == "Sub":
+        return given[0] - given[1]
+    if node.op in ("RealDiv", "Div", "Reciprocal"):
+        above, below = given if len(given) == 2 else (1.0, given[0])
+        return above / below if below else math.nan
+    return math.nan
 
 
 def _is_noise(flow: Dataflow, reference: str, shifts: int = 0) -> bool:
@@ -101,18 +153,23 @@ def _is_noise(flow: Dataflow, reference: str, shifts: int = 0) -> bool:
     return len(noisy) == 1 and all(_is_rate(flow, other) for other in given if other not in noisy)
 
 
-def _unscaled(flow: Dataflow, reference: str) -> Optional[str]:
+def _unscaled(flow: Dataflow, reference: str, share: float) -> Optional[str]:
+    """What was scaled so that the share that is kept makes up for the rest; None where it was not."""
     node = _node(flow, reference)
     if node.op not in _PRODUCTS:
         return None
     data, scale = graph_def.data_inputs(node)[:2]
-    if _is_rate(flow, scale):
-        return data
-    return scale if node.op == "Mul" and _is_rate(flow, data) else None
+    if node.op == "Mul" and not _is_rate(flow, scale):
+        data, scale = scale, data
+    if not _is_rate(flow, scale):
+        return None
+    number = _number(flow, scale)
+    kept = share * number if node.op == "Mul" else share / number if number else math.nan
+    return data if math.isnan(kept) or abs(kept - 1) <= _SLACK else None
 
 
 def _is_rate(flow: Dataflow, reference: str) -> bool:
-    """Whether a tensor depends on constants and settings only, and on no data."""
+    """Whether a tensor is one number that depends on constants and settings only, and on no data."""
     waiting = [graph_def.node_name(reference)]
     seen = set()
     while waiting:
@@ -125,7 +182,11 @@ def _is_rate(flow: Dataflow, reference: str) -> bool:
             if graph_def.shape_of_placeholder(node, producer=0) not in (None, ()):
                 return False
         elif node.op in graph_def.VARIABLES:
-            continue
+            if "shape" not in node.attr or tensors.decode_shape(node.attr["shape"].shape) != ():
+                return False
+        elif node.op == "Const":
+            if tensors.element_count(tensors.decode_shape(node.attr["value"].tensor.tensor_shape)) != 1:
+                return False
         elif node.op not in _OF_RATES:
             return False
         waiting.extend(flow.feeders[name])

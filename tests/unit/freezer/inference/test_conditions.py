@@ -137,3 +137,23 @@ def test_a_condition_of_tensorflow_2_becomes_a_call_of_its_branch(graph, lines, 
     assert lines(made)["c"] == f"{call}(x)"
     assert node.attr["f"].func.name == "infer"
     assert sorted(node.attr) == ["Tin", "Tout", "f"]
+
+
+def test_a_merge_of_several_branches_loses_the_one_that_never_runs(graph, lines):
+    made = graph(
+        """
+        x = Placeholder() dtype=DT_FLOAT shape=[-1,3]
+        never = Const() dtype=DT_BOOL value=const:false
+        later = Placeholder() dtype=DT_BOOL shape=[]
+        first = Switch(x, never) T=DT_FLOAT
+        second = Switch(x, later) T=DT_FLOAT
+        a = Relu(first:1) T=DT_FLOAT
+        b = Tanh(second:1) T=DT_FLOAT
+        c = Neg(second) T=DT_FLOAT
+        out = Merge(a, b, c) T=DT_FLOAT N=3
+        """
+    )
+    fold_conditions(made)
+    assert lines(made)["out"] == "Merge(b, c)"
+    assert "a" not in lines(made)
+    assert [node.attr["N"].i for node in made.node if node.name == "out"] == [2]

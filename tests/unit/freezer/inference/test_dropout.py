@@ -101,3 +101,28 @@ def test_a_mask_of_data_is_no_dropout(graph):
         """
     )
     assert removed(made) == ([], [])
+
+
+STAYS = {
+    "a learnt scale": "gamma = VariableV2() dtype=DT_FLOAT shape=[3]\nread = Identity(gamma) T=DT_FLOAT\n"
+    "scaled = Mul(x, read) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",
+    "a scale for each channel": "whole = Const() dtype=DT_INT32 value=const:i[1,2,3]\ngamma = Cast(whole) SrcT=DT_INT32 DstT=DT_FLOAT\n"
+    "scaled = Mul(x, gamma) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",
+    "a scale of another kind": "eight = Const() dtype=DT_FLOAT value=const:8.0\n"
+    "scaled = RealDiv(x, eight) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",
+    "a choice": "scaled = Mul(x, scale) T=DT_FLOAT\nother = Relu(x) T=DT_FLOAT\n"
+    "y = SelectV2(mask, scaled, other) T=DT_FLOAT",
+    "a sample": "share = Sigmoid(x) T=DT_FLOAT\nless = Less(u, share) T=DT_FLOAT\n"
+    "drawn = Cast(less) SrcT=DT_BOOL DstT=DT_FLOAT\nscaled = Mul(x, scale) T=DT_FLOAT\n"
+    "y = Mul(scaled, drawn) T=DT_FLOAT",
+    "a floor of data": "sum = Add(x, u) T=DT_FLOAT\nfloor = Floor(sum) T=DT_FLOAT\n"
+    "scaled = Mul(x, scale) T=DT_FLOAT\ny = Mul(scaled, floor) T=DT_FLOAT",
+}
+
+
+@pytest.mark.parametrize("what", STAYS)
+def test_what_is_no_dropout_stays(graph, lines, what):
+    made = graph(NOISE + CONSTANT + COMPARED.replace("scaled = Mul({operands}) T=DT_FLOAT\n", "") + STAYS[what])
+    before = lines(made)
+    assert removed(made) == ([], [])
+    assert lines(made) == before

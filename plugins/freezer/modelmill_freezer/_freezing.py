@@ -1,11 +1,13 @@
 """A GraphDef with variables becomes one with constants: no session, nothing of the model is run."""
 
+import re
 from dataclasses import dataclass
 from typing import Container, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensors, weights_beside
 from modelmill_worker.dataflow import Dataflow, prune
+from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.graph_stream import Content
 
@@ -28,6 +30,8 @@ _ON_VALUES = {
     "AssignAdd": "Add",
     "AssignSub": "Sub",
 }
+#: What writes into a variable by its reference and hands it on, beside those.
+_WRITES = re.compile(r"Scatter(Nd)?(Add|Sub|Mul|Div|Min|Max|Update)|CountUpTo|(Sparse)?Apply[A-Z].*")
 _UPDATE_ATTRIBUTES = ("use_locking", "validate_shape")
 
 
@@ -167,6 +171,15 @@ def _drop_references(node: NodeDef, flow: Dataflow, kept: Container[str]) -> Non
         value, kind = node.input[1], node.attr["T"].type
         _become(node, graph_def.new_node(node.name, "Identity", (value,)))
         node.attr["T"].type = kind
+    elif _WRITES.fullmatch(node.op) and graph_def.node_name(node.input[0]) not in kept:
+        raise StepError(
+            "UNSUPPORTED_VARIABLE_USE",
+            "The outputs depend on {} ({}), which changes a variable while the graph runs; a frozen graph has none. "
+            "Choose outputs that do not need it, or keep the variable with --without-variable.".format(
+                node.name, node.op
+            ),
+            {"node": node.name, "operation": node.op},
+        )
     elif node.op in _ON_VALUES:
         node.op = _ON_VALUES[node.op]
         for attribute in _UPDATE_ATTRIBUTES:

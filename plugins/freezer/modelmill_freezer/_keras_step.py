@@ -62,6 +62,9 @@ class _SessionValues(Mapping):  # type: ignore[type-arg]
     def __getitem__(self, key: str) -> np.ndarray:
         return np.asarray(self._session.run(self._reads[key]))
 
+    def __contains__(self, key: object) -> bool:  # Mapping's own would read the value.
+        return key in self._reads
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._reads)
 
@@ -128,6 +131,9 @@ class _VariableValues(Mapping):  # type: ignore[type-arg]
 
     def __getitem__(self, key: str) -> np.ndarray:
         return np.asarray(self._variables[key].numpy())
+
+    def __contains__(self, key: object) -> bool:  # Mapping's own would read the value.
+        return key in self._variables
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._variables)

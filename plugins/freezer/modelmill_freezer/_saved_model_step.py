@@ -61,7 +61,8 @@ def _inferring(model: SavedModel, options: SavedModelFreezing) -> InferenceGraph
     if not options.settings:
         return InferenceGraph(ends, (), ())
     outputs, inputs = [it.tensor for it in ends.outputs], [it.tensor for it in ends.inputs]
-    return replace(make_inference_graph(model.graph, outputs, inputs, options.settings), endpoints=ends)
+    made = make_inference_graph(model.graph, outputs, inputs, options.settings)
+    return replace(made, endpoints=replace(ends, reference=made.endpoints.reference))
 
 
 #: Where a MetaGraphDef says what to run once: of TensorFlow 2, of TensorFlow 1, and of TensorFlow 1 before 1.5.
@@ -145,6 +146,9 @@ class _Values(Mapping):  # type: ignore[type-arg]
     def __getitem__(self, key: str) -> np.ndarray:
         value: np.ndarray = self._values()[key]
         return value
+
+    def __contains__(self, key: object) -> bool:  # Mapping's own would read the value.
+        return key in self._values()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values())

@@ -23,6 +23,9 @@ from modelmill_freezer._tidying import tidy
 from modelmill_freezer.inference.changes import Change
 from modelmill_freezer.inference.inference_graph import InferenceGraph, make_inference_graph
 
+#: Of a graph that was not frozen here.
+_UNNAMED = Signature((), ())
+
 
 @dataclass(frozen=True)
 class FreezeOptions:
@@ -110,22 +113,49 @@ def select(step: Step) -> Dict[str, Any]:
         graph = graph_def.read(step.inputs["model"].path / weights_beside.GRAPH_FILE)
         _write(step, graph, named, weights_beside.contents(step.inputs["model"].path, graph))
         return _facts(len(graph.node), graph, InferenceGraph(named, (), ()), [])
-    outputs = options.outputs or tuple(tensor.tensor for tensor in named.outputs)
-    # Variables that stayed when the graph was frozen may stay now.
-    return _normalise(step, replace(options, outputs=outputs), may_stay=named.variables)
+    return _normalise(step, _by_tensors(options, named), named)
 
 
-def _normalise(step: Step, options: FreezeOptions, may_stay: Sequence[str] = ()) -> Dict[str, Any]:
+def _by_tensors(options: FreezeOptions, named: Signature) -> FreezeOptions:
+    """The options with tensors for the names that a signature has, and what it names where nothing is asked for."""
+    tensors = {tensor.name: tensor.tensor for tensor in named.inputs + named.outputs}
+
+    def translated(text: str) -> str:
+        name, equals, rest = text.partition("=")
+        return tensors.get(name, name) + equals + rest
+
+    return replace(
+        options,
+        outputs=tuple(map(translated, options.outputs)) or tuple(tensor.tensor for tensor in named.outputs),
+        inputs=tuple(map(translated, options.inputs)),
+        input_shapes={tensors.get(name, name): shape for name, shape in options.input_shapes.items()},
+        settings={tensors.get(name, name): value for name, value in options.settings.items()},
+    )
+
+
+def _with_names(endpoints: Signature, named: Signature) -> Signature:
+    """Endpoints under the names that a signature has for their tensors."""
+    names = {tensor.tensor: tensor.name for tensor in named.inputs + named.outputs}
+    return replace(
+        endpoints,
+        inputs=tuple(replace(tensor, name=names.get(tensor.tensor, tensor.name)) for tensor in endpoints.inputs),
+        outputs=tuple(replace(tensor, name=names.get(tensor.tensor, tensor.name)) for tensor in endpoints.outputs),
+    )
+
+
+def _normalise(step: Step, options: FreezeOptions, named: Signature = _UNNAMED) -> Dict[str, Any]:
+    """named: the signature that the graph was frozen with; variables that stayed then may stay now."""
     refuse_shadows(options.use_moving_averages)
     files = source_files.survey(step.inputs["model"])
     graph_file = source_files.choose_graph(files, None)
     graph = graph_def.read(graph_file.path)
     nodes_before = len(graph.node)
     inferring = _prepare(graph, options, graph_file)
+    inferring = replace(inferring, endpoints=_with_names(inferring.endpoints, named))
     endpoints = inferring.endpoints
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
-    kept = kept_variables(variables_of(graph), options.only_variables, options.without_variables) | set(may_stay)
+    kept = kept_variables(variables_of(graph), options.only_variables, options.without_variables) | set(named.variables)
     prune_in_place(graph, _output_nodes(endpoints) + list(initializers))
     still = variables_of(graph)
     if not kept.issuperset(still):

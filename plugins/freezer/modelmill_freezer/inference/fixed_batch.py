@@ -42,7 +42,7 @@ def plan_opening(graph: GraphDef, outputs: Iterable[str], batch: int) -> Opening
         if shape is not None:
             reshapes[name] = shape
     left = _needed_without_shapes(flow, outputs, reshapes)
-    fixed_by = [name for name in flow.nodes if name in left and _starts_with(flow.nodes[name], batch)]
+    fixed_by = [name for name in flow.nodes if name in left and _is_fixed(flow, flow.nodes[name], batch, reshapes)]
     return Opening(reshapes, fixed_by)
 
 
@@ -106,6 +106,43 @@ def _is_constant(flow: Dataflow, reference: str) -> bool:
 def _needed_without_shapes(flow: Dataflow, outputs: List[str], reshapes: Dict[str, Tuple[int, ...]]) -> Set[str]:
     """What the outputs depend on once these reshapes have other shapes."""
     return reach(outputs, {name: names[:1] if name in reshapes else names for name, names in flow.feeders.items()})
+
+
+#: Where an operation takes the sizes, or the number, of what it makes.
+_SIZES = {
+    "Fill": 0,
+    "BroadcastTo": 1,
+    "Tile": 1,
+    "Range": 1,
+    "RandomUniform": 0,
+    "RandomStandardNormal": 0,
+    "Reshape": 1,
+}
+
+
+def _is_fixed(flow: Dataflow, node: NodeDef, batch: int, reshapes: Dict[str, Tuple[int, ...]]) -> bool:
+    """Whether a node only fits this batch size: a constant of it, or something that is made as large as it."""
+    if _starts_with(node, batch):
+        return True
+    if node.op not in _SIZES or node.name in reshapes:
+        return False
+    sizes = graph_def.data_inputs(node)[_SIZES[node.op]]
+    given = flow.ancestors([graph_def.node_name(sizes)])
+    if not _is_constant(flow, sizes) or any(_starts_with(flow.nodes[name], batch) for name in given):
+        return False  # Where a constant says it, that is named.
+    first = _first_size(flow, sizes)
+    return first >= batch and first % batch == 0
+
+
+def _first_size(flow: Dataflow, reference: str) -> int:
+    """The first number of a constant, or of what is joined of constants; 0 where it cannot be told."""
+    node = flow.nodes[graph_def.node_name(reference)]
+    if node.op == "Const":
+        values = graph_def.constant_value(node).ravel()
+        return int(values[0]) if len(values) and values.dtype.kind in "iu" else 0
+    if node.op in ("ConcatV2", "Pack", "Identity", "Cast", "ExpandDims"):
+        return _first_size(flow, node.input[0])
+    return 0
 
 
 def _starts_with(node: NodeDef, batch: int) -> bool:

@@ -44,7 +44,15 @@ class Settings:
         """
         for name, text in given.items():
             node = self._placeholder(name)
-            self._become(node, _value_of(node, name, text), "as told")
+            value = _value_of(node, name, text)
+            declared = graph_def.shape_of_placeholder(node, self._graph.versions.producer)
+            if not tensors.shapes_agree(declared, value.shape):
+                raise StepError(
+                    "SETTING_MISMATCH",
+                    "{} has the shape {}, which {} does not fit.".format(name, list(declared or ()), text),
+                    {"name": name, "declared": list(declared or ()), "value": text},
+                )
+            self._become(node, value, "as told")
         for node in self._graph.node:
             value = self._inference_value(node) if node.op in FED and node.name not in fed else None
             if value is not None:

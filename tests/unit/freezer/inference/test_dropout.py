@@ -106,7 +106,8 @@ def test_a_mask_of_data_is_no_dropout(graph):
 STAYS = {
     "a learnt scale": "gamma = VariableV2() dtype=DT_FLOAT shape=[3]\nread = Identity(gamma) T=DT_FLOAT\n"
     "scaled = Mul(x, read) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",
-    "a scale for each channel": "whole = Const() dtype=DT_INT32 value=const:i[1,2,3]\ngamma = Cast(whole) SrcT=DT_INT32 DstT=DT_FLOAT\n"
+    "a scale for each channel": "whole = Const() dtype=DT_INT32 value=const:i[1,2,3]\n"
+    "gamma = Cast(whole) SrcT=DT_INT32 DstT=DT_FLOAT\n"
     "scaled = Mul(x, gamma) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",
     "a scale of another kind": "eight = Const() dtype=DT_FLOAT value=const:8.0\n"
     "scaled = RealDiv(x, eight) T=DT_FLOAT\ny = Mul(scaled, kept) T=DT_FLOAT",

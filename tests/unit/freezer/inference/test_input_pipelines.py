@@ -221,6 +221,25 @@ def test_a_constant_of_the_batch_keeps_it_fixed(graph):
     assert (cuts.batch, cuts.changes[0].nodes) == (0, ("size",))
 
 
+@pytest.mark.parametrize(
+    "made_of",
+    [
+        "rows = Const() dtype=DT_INT32 value=const:i[32]\nunits = Const() dtype=DT_INT32 value=const:i[4]\n"
+        "axis = Const() dtype=DT_INT32 value=const:0\nboth = ConcatV2(rows, units, axis) T=DT_INT32\n"
+        "state = Fill(both, n)\n",
+        "zero = Const() dtype=DT_INT32 value=const:0\none = Const() dtype=DT_INT32 value=const:1\n"
+        "count = Const() dtype=DT_INT32 value=const:32\nstate = Range(zero, count, one)\n",
+        "steps = Const() dtype=DT_INT32 value=const:i[160,8]\nstate = Reshape(flat, steps) T=DT_FLOAT\n",
+    ],
+    ids=["first state", "numbers of rows", "rows of steps"],
+)
+def test_what_is_made_as_large_as_the_batch_keeps_it_fixed(graph, made_of):
+    made = graph(RESHAPED + made_of + "z = Concat(flat, state)\n")
+    cuts = cut(made, outputs=("z",))
+    assert placeholder(made, "batch") == ("uint8", (32, 28, 28, 1))
+    assert (cuts.batch, cuts.changes[0].nodes) == (0, ("state",))
+
+
 def test_another_batch_than_the_fixed_one_is_refused(graph):
     made = graph(RESHAPED + "state = Fill(size, n)\nz = Concat(flat, state)\n")
     with pytest.raises(StepError, match="batch of 32") as caught:

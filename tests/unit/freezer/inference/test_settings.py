@@ -129,3 +129,9 @@ def test_a_wrong_name_brings_the_nearest(graph):
     with pytest.raises(StepError) as caught:
         settle(graph("is_training = Placeholder() dtype=DT_BOOL\ny = Relu(is_training)"), {"istraining": "false"})
     assert (caught.value.reason, caught.value.details["nearest"]) == ("SETTING_NOT_FOUND", ["is_training"])
+
+
+def test_refuses_a_value_of_another_shape(graph):
+    with pytest.raises(StepError) as caught:
+        settle(graph("keep = Placeholder() dtype=DT_FLOAT shape=[]"), {"keep": "[0.5, 0.5]"})
+    assert (caught.value.reason, caught.value.details["declared"]) == ("SETTING_MISMATCH", [])

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from dbos import DBOS, DBOSConfig, SetWorkflowID, StepReservation
 from dbos import DBOSPortableJSONSerializer as JSONSerializer
 
-from modelmill.conversions.database import open_database
+from modelmill.conversions.database import full_disk_named, open_database
 
 #: Changes when a conversion that was begun under older code could not be continued; DBOS then leaves it alone.
 _FLOW_VERSION = "1"
@@ -91,8 +91,8 @@ class Engine:
         DBOS.launch()
 
     async def start(self, conversion_id: str) -> None:
-        """Begin a conversion; one that was begun before is left as it is."""
-        with SetWorkflowID(conversion_id):
+        """Begin a conversion; one that was begun before is left as it is. Raises ModelmillError DISK_FULL."""
+        with full_disk_named(self._database), SetWorkflowID(conversion_id):
             await DBOS.start_workflow_async(self._convert, conversion_id)
 
     async def ended(self, conversion_id: str) -> bool | None:

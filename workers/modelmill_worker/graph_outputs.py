@@ -10,7 +10,7 @@ import re
 from typing import Dict, Iterable, List, Set, Tuple
 
 from modelmill_worker import graph_def, tensor_types, tensors
-from modelmill_worker.dataflow import Dataflow
+from modelmill_worker.dataflow import Dataflow, reach
 from modelmill_worker.graph_def import GraphDef, NodeDef
 from modelmill_worker.pipeline_ends import find_pipeline_ends
 from modelmill_worker.setting_names import inference_value
@@ -183,16 +183,17 @@ def _labels(flow: Dataflow, sources: List[str], aside: Set[str]) -> Set[str]:
     that measures a model, has targets too.
     """
     is_trained = any(_GRADIENT_SCOPE.search(name) for name in flow.nodes)
-    reached = {}
+    weighted = [name for name, node in flow.nodes.items() if _WEIGHTED.fullmatch(node.op)]
+    meeting_weights = reach(weighted, flow.feeders, without=aside)
+    of_labels: List[str] = []
     has_input = False
     for source in sources:
-        for tensor, users in _users_by_output(flow, source).items():
-            found = flow.descendants(users, without=aside)
-            if any(_WEIGHTED.fullmatch(flow.nodes[name].op) for name in found):
+        for users in _users_by_output(flow, source).values():
+            if any(user in meeting_weights for user in users):
                 has_input = True
             elif is_trained or flow.nodes[source].op not in FED:
-                reached[tensor] = found
-    return set().union(*reached.values()) if has_input else set()
+                of_labels.extend(users)
+    return flow.descendants(of_labels, without=aside) if has_input else set()
 
 
 def _users_by_output(flow: Dataflow, name: str) -> Dict[str, List[str]]:

@@ -38,6 +38,7 @@ _DEFAULT_TYPES: Dict[str, str] = {
     "Shape": "int32",
     "Size": "int32",
     "Rank": "int32",
+    "Where": "int64",
     "DecodeImage": "uint8",
     "DecodePng": "uint8",
     "ReadFile": "string",
@@ -104,10 +105,13 @@ def _listed_types(node: NodeDef) -> List[str]:
 
 
 def _dtype_by_attribute(node: NodeDef) -> str:
+    if node.op in _DEFAULT_TYPES:  # There T is the type of what comes in.
+        told = [node.attr[name].type for name in ("output_type", "out_type", "dtype") if name in node.attr]
+        return tensors.data_type(told[0]).name if told else _DEFAULT_TYPES[node.op]
     for attribute in _TYPE_ATTRIBUTES:
         if attribute in node.attr and node.attr[attribute].WhichOneof("value") == "type":
             return tensors.data_type(node.attr[attribute].type).name
-    return _DEFAULT_TYPES.get(node.op, "unknown")
+    return "unknown"
 
 
 def told_shape(node: NodeDef, index: int) -> Shape:
@@ -128,13 +132,14 @@ def find_shape(flow: Dataflow, reference: str) -> Shape:
 
 def _handed_over(flow: Dataflow, node: NodeDef, index: int) -> Shape:
     """What the ends of input pipelines declare."""
-    if _DEQUEUES.fullmatch(node.op):
+    if _DEQUEUES.fullmatch(node.op) and len(flow.feeders[node.name]) > (node.op not in _SINGLE_DEQUEUES):
         return _dequeued(flow, node, index)
     if _DECODED_IMAGE.fullmatch(node.op):
         channels = int(node.attr["channels"].i) if "channels" in node.attr else 0
         return (-1, -1, channels or 3)
     if node.op in _PARSERS:
-        return _parsed_shapes(node)[index]
+        shapes = _parsed_shapes(node)
+        return shapes[index] if index < len(shapes) else None
     return _listed_shape(node, "output_shapes", index)
 
 
@@ -196,9 +201,10 @@ def shape_for_users(flow: Dataflow, reference: str) -> Shape:
 
 def _shape_for_weights(flow: Dataflow, node: NodeDef) -> Shape:
     """What a convolution's or a product's weights leave of its input's shape."""
-    if node.op not in ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Conv3D"):
+    given = graph_def.data_inputs(node)
+    if node.op not in ("Conv2D", "DepthwiseConv2dNative", "MatMul", "Conv3D") or len(given) < 2:
         return None
-    weights = flow.nodes[flow.passed_on(graph_def.node_name(node.input[1]), ("Identity", "ReadVariableOp"))[-1]]
+    weights = flow.nodes[flow.passed_on(graph_def.node_name(given[1]), ("Identity", "ReadVariableOp"))[-1]]
     shape = _weight_shape(weights)
     if shape is None:
         return None

@@ -505,4 +505,8 @@ def _diagonal(operation: Operation) -> Sequence[Shape]:
     shape = operation.shape(0)
     if not shape:
         return [None]
-    return [shape[:-1] if operation.node.op == "MatrixDiagPart" else shape + shape[-1:]]
+    if operation.node.op == "Diag":
+        return [shape + shape]
+    if operation.node.op == "MatrixDiag":
+        return [shape + shape[-1:]]
+    return [shape[:-2] + (min(shape[-2:]) if min(shape[-2:]) >= 0 else -1,) if len(shape) > 1 else None]

@@ -5,13 +5,14 @@ from typing import Any, Callable, Optional, Sequence
 
 import numpy as np
 
+from modelmill_worker import tensors
 from modelmill_worker.shapes.known import Shape, Value, broadcast, combine, value_of
 from modelmill_worker.shapes.operation import Operation, rule, value_rule
 
 _LIKE_THE_FIRST = re.findall(
     r"\w+",
     """
-    Abs Acos Acosh Asin Asinh Assign AssignAdd AssignSub Atan Atanh Bitcast Ceil Cast CheckNumerics ClipByValue
+    Abs Acos Acosh Asin Asinh Assign AssignAdd AssignSub Atan Atanh Ceil Cast CheckNumerics ClipByValue
     Conj Cos Cosh Cumsum Cumprod DataFormatDimMap Dequantize Elu EnsureShape Erf Erfc Exp Expm1
     FakeQuantWithMinMaxArgs FakeQuantWithMinMaxVars FakeQuantWithMinMaxVarsPerChannel FFT FFT2D FFT3D Floor
     Identity IFFT IFFT2D IFFT3D Imag Inv Invert IsFinite IsInf IsNan LRN LeakyRelu Lgamma Log Log1p LogSoftmax
@@ -21,7 +22,7 @@ _LIKE_THE_FIRST = re.findall(
     Square StopGradient Tan Tanh ZerosLike BiasAdd BiasAddV1 InplaceUpdate InplaceAdd Digamma ComplexAbs Angle
     ReluGrad Relu6Grad TanhGrad SigmoidGrad RsqrtGrad SqrtGrad FFT2 Snapshot MatrixBandPart MatrixInverse Cholesky
     InvertPermutation StringLower StringUpper StringStrip AsString RegexReplace StaticRegexReplace DecodeBase64
-    EncodeBase64 StringToHashBucketFast StringToHashBucket StringToNumber StringLength IsVariableInitialized
+    EncodeBase64 StringToHashBucketFast StringToHashBucket StringToNumber StringLength
     ScatterUpdate ScatterAdd TensorScatterUpdate TensorScatterAdd TensorScatterSub Betainc
     """,
 )
@@ -47,6 +48,14 @@ def _like_the_first(operation: Operation) -> Sequence[Shape]:
 @rule(*_BROADCAST)
 def _broadcast(operation: Operation) -> Sequence[Shape]:
     return [broadcast(operation.shape(0), operation.shape(1))]
+
+
+@rule("Bitcast")
+def _bitcast(operation: Operation) -> Sequence[Shape]:
+    """The same bytes: the shape stays where elements have the same size."""
+    sizes = [tensors.data_type(operation.data_type(name)).storage for name in ("T", "type")]
+    same = None not in sizes and np.dtype(sizes[0]).itemsize == np.dtype(sizes[1]).itemsize
+    return [operation.shape(0) if same else None]
 
 
 @rule("AddN", "AccumulateNV2")
@@ -84,7 +93,7 @@ def _cross_entropy(operation: Operation) -> Sequence[Shape]:
     return [None if shape is None else shape[:1], shape]
 
 
-@rule("L2Loss", "LoopCond", "ReaderNumRecordsProduced")
+@rule("L2Loss", "LoopCond", "ReaderNumRecordsProduced", "IsVariableInitialized", "VarIsInitializedOp")
 def _scalar(operation: Operation) -> Sequence[Shape]:
     del operation
     return [()]

@@ -32,6 +32,8 @@ _BRANCHES = {"If": "then_branch else_branch", "StatelessIf": "then_branch else_b
 _LOOPS = frozenset(["While", "StatelessWhile"])
 #: What gives a variable's handle out, or passes it on.
 _HANDING_ON = frozenset(["VarHandleOp", "Identity", "Switch", "Merge", "Enter", "Exit", "NextIteration"])
+#: How often a loop's body is looked at before what the loop carries counts as unknown.
+_MOST_ROUNDS = 4
 #: Functions that call one another deeper than that are not followed.
 _DEEPEST = 32
 #: Nodes of functions are met this often at most: calls of calls may be more than anybody has time for.
@@ -156,7 +158,7 @@ class _Walk:
                 continue
             before = known[name]
             after = self._node(by_name[name], known, by_name, given)
-            if [output.shape for output in after] != [output.shape for output in before]:
+            if not _same(before, after):
                 known[name] = after
                 waiting.extend(consumers[name])
 
@@ -222,12 +224,17 @@ class _Walk:
     def _loop(self, operation: Operation) -> Sequence[Shape]:
         """What a loop carries has the shape that it enters and leaves the body with."""
         entering = operation.inputs
-        for _ in range(4):
+        settled = False
+        for _ in range(_MOST_ROUNDS):
             leaving = self._call(operation, "body", entering)
             shapes = [agree(known.shape, shape) for known, shape in zip(entering, leaving)]
-            if shapes == [known.shape for known in entering] or len(shapes) != len(entering):
+            settled = shapes == [known.shape for known in entering] or len(shapes) != len(entering)
+            if settled:
                 break
             entering = [Known(shape, None, known.causes) for shape, known in zip(shapes, entering)]
+        if not settled:  # Nothing is known of a loop that still changes what it carries.
+            entering = [Known(None, None, known.causes) for known in entering]
+            self._call(operation, "body", entering)
         declared = operation.shapes_attribute("output_shapes")
         return [combine(known.shape, shape) for known, shape in _pairs(entering, declared)]
 
@@ -241,6 +248,17 @@ class _Walk:
         body, outputs = _walk_function(function, arguments, inner)
         self.called[operation.node.name + ("/" + attribute if attribute.endswith("_branch") else "")] = body
         return [known.shape for known in outputs]
+
+
+def _same(before: Outputs, after: Outputs) -> bool:
+    """Whether two pictures of a node's outputs tell the same, by shape and by value."""
+    return len(before) == len(after) and all(
+        one.shape == other.shape and _value_text(one) == _value_text(other) for one, other in zip(before, after)
+    )
+
+
+def _value_text(known: Known) -> str:
+    return "" if known.value is None else repr((known.value.shape, known.value.tolist()))
 
 
 def _walk_function(function: object, arguments: Sequence[Known], walk: _Walk) -> Tuple[Shapes, List[Known]]:

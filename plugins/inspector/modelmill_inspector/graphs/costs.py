@@ -272,9 +272,10 @@ def _depthwise(node: NodeDef, inputs: Sequence[Shape], output: Shape) -> Optiona
 
 def _transposed(node: NodeDef, inputs: Sequence[Shape], output: Shape) -> Optional[int]:
     """Each element of what comes in is multiplied with the filter once for every channel that goes out."""
-    del node, output
-    filters, incoming = _of(inputs, 1, 4), _of(inputs, 2, 4)
-    return None if filters is None else _times(_elements(incoming), product(filters[:3]))
+    del output
+    rank = 5 if node.op.startswith("Conv3D") else 4
+    filters, incoming = _of(inputs, 1, rank), _of(inputs, 2, rank)
+    return None if filters is None else _times(_elements(incoming), product(filters[:-1]))
 
 
 def _matrix_product(node: NodeDef, inputs: Sequence[Shape], output: Shape) -> Optional[int]:
@@ -291,6 +292,8 @@ def _matrix_product(node: NodeDef, inputs: Sequence[Shape], output: Shape) -> Op
 
 def _einsum(node: NodeDef, inputs: Sequence[Shape], output: Shape) -> Optional[int]:
     del output
+    if b"..." in node.attr["equation"].s:
+        return None
     terms = node.attr["equation"].s.decode("utf-8", "replace").replace(" ", "").partition("->")[0].split(",")
     sizes: Dict[str, int] = {}
     for term, shape in zip(terms, inputs):
@@ -306,6 +309,7 @@ _COUNTS: Dict[str, _Count] = {
     "Conv3D": _convolution,
     "DepthwiseConv2dNative": _depthwise,
     "Conv2DBackpropInput": _transposed,
+    "Conv3DBackpropInputV2": _transposed,
     "MatMul": _matrix_product,
     "_FusedMatMul": _matrix_product,
     "BatchMatMul": _matrix_product,

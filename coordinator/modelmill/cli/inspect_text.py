@@ -135,7 +135,8 @@ def _tensors(side: str) -> Callable[[Facts], Iterator[str]]:
         others = [one for one in candidates if _name(one) not in known]
         if others:
             named = ", ".join(_name(one) for one in others[:4])
-            yield f"also possible: {_first(named, len(others), 4)}"
+            unlisted = max(facts.get(f"candidate_{side}_count", 0) - len(candidates), 0)
+            yield f"also possible: {_first(named, len(others) + unlisted, 4)}"
 
     return tell
 

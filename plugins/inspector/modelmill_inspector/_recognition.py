@@ -109,6 +109,8 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile], options: In
     for file in files:
         if file.format is FileFormat.GRAPH_DEF:
             graph = graph_outline.read(file.path)
+            if options.outputs:
+                endpoints = named_endpoints(graph, options.outputs)
             facts = describe_graph(graph, endpoints, input_shapes=options.input_shapes)
             return Recognised("tf.frozen_graph", dict(facts, description=_describe("A frozen graph", facts)))
         if file.format is FileFormat.NPZ:

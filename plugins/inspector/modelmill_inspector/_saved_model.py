@@ -16,6 +16,7 @@ def describe_signatures(model: SavedModel) -> Dict[str, Any]:
     return {
         "tags": list(model.tags),
         "signature_key": model.signature_key,
+        "signatures_count": len(model.signature_keys),
         "signatures": [_signature(model, key) for key in model.signature_keys[:_LISTED]],
     }
 

@@ -1,7 +1,7 @@
 """Shapes inside the functions of SavedModels, as TensorFlow 2 infers them when it builds the functions."""
 
 import pytest
-from agreement import compare
+from agreement import LEAST_SHARE, compare
 from modelmill_worker import graph_def, installed_tensorflow, saved_model
 from modelmill_worker.shapes import infer
 
@@ -19,7 +19,7 @@ def test_knows_the_shapes_inside_the_functions_of_real_models(name, corpus):
     shapes = infer(graph)
     with tf.Graph().as_default() as outer:  # knows the functions that are called inside
         tf.import_graph_def(graph_def.copy(graph), name="")
-    compared = 0
+    known = whole = 0
     for node, inner in shapes.called.items():
         function = functions[nodes[node].attr["f"].func.name]
         if not node.startswith("StatefulPartitionedCall") or "save" in function.signature.name:
@@ -31,11 +31,12 @@ def test_knows_the_shapes_inside_the_functions_of_real_models(name, corpus):
             built = function_def_to_graph(
                 graph_def_copy(function), input_shapes=arguments, include_library_functions=True
             )
-        compared += compare(
+        counted = compare(
             {operation.name: [output.shape for output in operation.outputs] for operation in built.get_operations()},
             inner,
-        )[1]
-    assert compared
+        )
+        known, whole = known + counted[0], whole + counted[1]
+    assert known >= LEAST_SHARE * whole > 0
 
 
 def graph_def_copy(function):

@@ -82,12 +82,12 @@ class Shapes:
 def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -> Shapes:
     """The shapes of all tensors of a graph.
 
-    input_shapes: what placeholders, by node or tensor name, are taken to have beside what they declare.
+    input_shapes: what tensors, by their names or their nodes', are taken to have beside what the graph declares.
 
     Raises StepError GRAPH_DEF_DAMAGED where the graph has two nodes of one name or an input is missing.
     """
     library = {function.signature.name: function for function in graph.library.function}
-    given = {graph_def.node_name(name): shape for name, shape in (input_shapes or {}).items()}
+    given = {graph_def.tensor_name(name): shape for name, shape in (input_shapes or {}).items()}
     walk = _Walk(library, int(graph.versions.producer), 0, _Visits())
     outputs = walk.over(list(graph.node), given)
     return Shapes(outputs, walk.called)
@@ -184,8 +184,10 @@ class _Walk:
             StepError,
         ):  # a node that its own operation would refuse
             shapes, value = [None], None
-        if node.name in given:
-            shapes = [combine(given[node.name], shape) for shape in shapes] or [given[node.name]]
+        if given:
+            shapes = [combine(given.get(_tensor(node, at)), shape) for at, shape in enumerate(shapes)]
+            if not shapes and _tensor(node, 0) in given:
+                shapes = [given[_tensor(node, 0)]]
         told = (
             [tensors.decode_shape(shape) for shape in node.attr["_output_shapes"].list.shape]
             if ("_output_shapes" in node.attr)
@@ -248,6 +250,10 @@ class _Walk:
         body, outputs = _walk_function(function, arguments, inner)
         self.called[operation.node.name + ("/" + attribute if attribute.endswith("_branch") else "")] = body
         return [known.shape for known in outputs]
+
+
+def _tensor(node: NodeDef, index: int) -> str:
+    return "{}:{}".format(node.name, index)
 
 
 def _same(before: Outputs, after: Outputs) -> bool:

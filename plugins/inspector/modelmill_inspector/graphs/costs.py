@@ -16,10 +16,11 @@ from modelmill_worker.shapes.known import product
 from modelmill_worker.signature import Tensor
 from modelmill_worker.tensor_types import output_dtype
 
+from modelmill_inspector.graphs.reach import called_by, function_behind, plain_reference
 from modelmill_inspector.graphs.weights import item_size
 
 #: How many nodes are listed, the dearest first.
-_LISTED = 50
+_LISTED = 1000
 #: Loops of calls are not followed deeper.
 _DEEPEST = 32
 #: No memory of their own: they hand on what is there already.
@@ -40,8 +41,8 @@ _UNCOUNTED = frozenset(
         r"\w+",
         """
     AudioSpectrogram BlockLSTM BlockLSTMV2 CudnnRNN CudnnRNNV2 CudnnRNNV3 FFT FFT2D FFT3D GRUBlockCell IFFT IFFT2D
-    IRFFT IRFFT2D LSTMBlockCell Mfcc QuantizedConv2D QuantizedMatMul RFFT RFFT2D SparseMatMul
-    SparseTensorDenseMatMul XlaConv
+    IRFFT IRFFT2D LSTMBlockCell Mfcc DepthwiseConv2dNativeBackpropInput QuantizedConv2D QuantizedMatMul
+    RFFT RFFT2D SparseMatMul SparseTensorDenseMatMul XlaConv
     """,
     )
 )
@@ -59,15 +60,13 @@ class NodeCost:
 
 
 def assumed_shapes(inputs: Sequence[Tensor], given: Mapping[str, Tuple[int, ...]]) -> Dict[str, Shape]:
-    """The shape to count with for each input: as given, else as declared with a batch of 1 where that is open."""
-    named = {graph_def.node_name(name): shape for name, shape in given.items()}
+    """The shape to count with for each input, by name: as given, else as declared with an open batch as 1."""
     shapes: Dict[str, Shape] = {}
     for tensor in inputs:
-        node = graph_def.node_name(tensor.tensor)
-        shape = named.get(node, named.get(tensor.name, tensor.shape))
+        shape = given.get(tensor.name, tensor.shape)
         if shape is not None and len(shape) > 1 and shape[0] < 0:
             shape = (1,) + tuple(shape[1:])
-        shapes[node] = shape
+        shapes[tensor.name] = shape
     return shapes
 
 
@@ -80,29 +79,32 @@ def describe_costs(
 ) -> Dict[str, Any]:
     """The fact `costs`.
 
-    given: shapes to count with, by input. declared: the shapes that the graph has without them.
+    given: shapes to count with, by the inputs' names. declared: the shapes that the graph has without them.
 
     `input_shapes`: what was counted with. `multiply_adds`, `activation_bytes` (the results of all operations) and
     `peak_activation_bytes` (of those that live at once, when nodes run one after another in the order of their data);
-    `nodes`: the dearest, with multiply-adds, bytes and shapes, at most 50. Where shapes are open: `open_inputs`, the
-    inputs to give shapes for, and `nodes_of_unknown_size`; the sums are then those of the rest. `uncounted`:
-    operations that cost much and have no rule here. A loop's body counts once.
+    `nodes`: the dearest, with multiply-adds, bytes and shapes, at most 1,000 of `nodes_count`. Where shapes are open:
+    `open_inputs`, the inputs to give shapes for, and `nodes_of_unknown_size`; the sums are then those of the rest.
+    `uncounted`: operations that cost much and have no rule here. A loop's body counts once.
     """
     shapes = assumed_shapes(inputs, given)
-    as_declared = all(declared.of(name).shape == shape for name, shape in shapes.items())
-    known = declared if as_declared else infer(graph, shapes)
+    by_tensor = {tensor.tensor: shapes[tensor.name] for tensor in inputs}
+    as_declared = all(declared.of(name).shape == shape for name, shape in by_tensor.items())
+    known = declared if as_declared else infer(graph, by_tensor)
     functions = {function.signature.name: function for function in graph.library.function}
     nodes = [node for node in graph.node if node.name in needed]
     costs: List[NodeCost] = []
     uncounted: Dict[str, int] = {}
     _add_costs(nodes, known, functions, "", costs, uncounted, 0)
+    dearest = _dearest(costs)
     open_inputs = sorted(name for name, shape in shapes.items() if shape is None or min(shape, default=0) < 0)
     facts = {
         "input_shapes": {name: None if shape is None else list(shape) for name, shape in shapes.items()},
         "multiply_adds": sum(cost.multiply_adds or 0 for cost in costs),
         "activation_bytes": sum(max(cost.output_bytes, 0) for cost in costs if cost.op not in _ALIASES),
         "peak_activation_bytes": _peak(nodes, known, functions),
-        "nodes": [_listed(cost) for cost in _dearest(costs)],
+        "nodes": [_listed(cost) for cost in dearest[:_LISTED]],
+        "nodes_count": len(dearest),
         "uncounted": uncounted,
     }
     unknown = sum(cost.multiply_adds is None or cost.output_bytes < 0 for cost in costs)
@@ -127,42 +129,21 @@ def _add_costs(
         if node.op in _UNCOUNTED:
             uncounted[node.op] = uncounted.get(node.op, 0) + 1
         costs.append(_cost(node, shapes, outputs, path))
-        for name in _called(node, shapes):
+        for name in called_by(node, shapes):
             inner = shapes.called[name]
-            function = functions.get(_function_of(node, name))
+            function = functions.get(function_behind(node, name))
             if function is not None and depth < _DEEPEST:
                 body = list(function.node_def)
                 _add_costs(body, inner, functions, path + node.name + " > ", costs, uncounted, depth + 1)
-
-
-def _called(node: NodeDef, shapes: Shapes) -> List[str]:
-    if not shapes.called:
-        return []
-    names = [node.name, node.name + "/then_branch", node.name + "/else_branch"]
-    return [name for name in names if name in shapes.called]
-
-
-def _function_of(node: NodeDef, called: str) -> str:
-    side = called[len(node.name) + 1 :]
-    for attribute in (side,) if side else ("f", "body"):
-        if attribute in node.attr:
-            return str(node.attr[attribute].func.name)
-    return str(node.op)
 
 
 def _cost(node: NodeDef, shapes: Shapes, outputs: Sequence[Known], path: str) -> NodeCost:
     rule = _COUNTS.get(node.op)
     count: Optional[int] = 0
     if rule is not None:
-        inputs = [shapes.of(_plain(reference)) for reference in graph_def.data_inputs(node)]
+        inputs = [shapes.of(plain_reference(reference)) for reference in graph_def.data_inputs(node)]
         count = rule(node, [known.shape for known in inputs], outputs[0].shape if outputs else None)
     return NodeCost(path + node.name, node.op, count, _bytes(node, outputs), tuple(known.shape for known in outputs))
-
-
-def _plain(reference: str) -> str:
-    """A tensor's name as a graph writes it: "x:1" of a function's "x:output:1"."""
-    parts = reference.split(":")
-    return parts[0] if len(parts) < 2 else parts[0] + ":" + parts[-1]
 
 
 def _bytes(node: NodeDef, outputs: Sequence[Known]) -> int:
@@ -209,7 +190,7 @@ def _peak(nodes: Sequence[NodeDef], shapes: Shapes, functions: Mapping[str, Any]
 
 
 def _peak_inside(node: NodeDef, shapes: Shapes, functions: Mapping[str, Any], depth: int) -> int:
-    called = [(functions.get(_function_of(node, name)), shapes.called[name]) for name in _called(node, shapes)]
+    called = [(functions.get(function_behind(node, name)), shapes.called[name]) for name in called_by(node, shapes)]
     if depth >= _DEEPEST:
         return 0
     peaks = [
@@ -223,7 +204,7 @@ def _peak_inside(node: NodeDef, shapes: Shapes, functions: Mapping[str, Any], de
 def _dearest(costs: Sequence[NodeCost]) -> List[NodeCost]:
     found = [cost for cost in costs if cost.multiply_adds or (cost.output_bytes > 0 and cost.op not in _ALIASES)]
     found.sort(key=lambda cost: (-(cost.multiply_adds or 0), -cost.output_bytes))
-    return found[:_LISTED]
+    return found
 
 
 def _listed(cost: NodeCost) -> Dict[str, Any]:

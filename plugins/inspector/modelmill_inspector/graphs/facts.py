@@ -41,7 +41,12 @@ def named_endpoints(graph: GraphDef, names: Sequence[str]) -> Signature:
             told = " Nearest names: {}.".format(", ".join(near)) if near else ""
             message = "The graph has no output {}.{}".format(name, told)
             raise StepError("OUTPUT_NOT_FOUND", message, {"name": name, "nearest": near})
-        outputs.append(output_tensor(node, graph_def.output_index(tensor)))
+        index = graph_def.output_index(tensor)
+        known = len(infer(graph).outputs.get(node.name, ())) if index else 1
+        if index >= known:
+            message = "{} has no output {}: it has {}.".format(node.name, index, known)
+            raise StepError("OUTPUT_NOT_FOUND", message, {"name": name, "nearest": [node.name]})
+        outputs.append(output_tensor(node, index))
     return Signature(find_inputs(graph, _node_names(outputs)), tuple(outputs))
 
 
@@ -63,6 +68,7 @@ def describe_graph(
     not depend on; everything else is about what they depend on, functions included. `candidate_inputs` and
     `candidate_outputs` (at most 20 each) have the reason why a tensor is taken for one.
     """
+    given = _by_input(endpoints.inputs, input_shapes or {})
     needed = needed_names(graph, endpoints.outputs)
     nodes = needed_nodes(graph, needed)
     shapes = infer(graph)
@@ -75,16 +81,30 @@ def describe_graph(
         "training_only": _histogram([node for node in graph.node if node.name not in needed]),
         "nodes": len(graph.node),
         "tensorflow": tensorflow or _tensorflow_versions.of_graph(graph, needed, writer),
-        "candidate_outputs": _candidates(graph, ranked_outputs(graph)),
-        "candidate_inputs": _candidates(graph, ranked_inputs(graph, _node_names(endpoints.outputs))),
         "quantisation": describe_quantisation(graph, needed),
-        "costs": describe_costs(graph, endpoints.inputs, needed, input_shapes or {}, shapes),
+        "costs": describe_costs(graph, endpoints.inputs, needed, given, shapes),
     }
-    facts["support"] = support.describe(graph, needed, endpoints, facts["tensorflow"], input_shapes or {})
+    facts["support"] = support.describe(graph, needed, endpoints, facts["tensorflow"], given)
+    facts.update(_candidates("outputs", graph, ranked_outputs(graph)))
+    facts.update(_candidates("inputs", graph, ranked_inputs(graph, _node_names(endpoints.outputs))))
     facts.update(describe_weights(nodes))
     facts.update(describe_structure(graph, nodes))
     facts.update(describe_unknown_dimensions(graph, needed, shapes))
     return facts
+
+
+def _by_input(inputs: Sequence[Tensor], given: Mapping[str, Tuple[int, ...]]) -> Dict[str, Tuple[int, ...]]:
+    """Shapes by the inputs' names; they may be given by tensors or nodes as well. Raises StepError INPUT_NOT_FOUND."""
+    found: Dict[str, Tuple[int, ...]] = {}
+    for name, shape in given.items():
+        exact = [tensor for tensor in inputs if name in (tensor.name, tensor.tensor)]
+        by_node = [tensor for tensor in inputs if name == graph_def.node_name(tensor.tensor)]
+        if not exact + by_node:
+            names = [tensor.name for tensor in inputs]
+            message = "The graph has no input {}. It has: {}.".format(name, ", ".join(names) or "none")
+            raise StepError("INPUT_NOT_FOUND", message, {"name": name, "nearest": names})
+        found[(exact + by_node)[0].name] = tuple(shape)
+    return found
 
 
 def needs_checkpoint(graph: GraphDef) -> bool:
@@ -101,9 +121,10 @@ def _with_shapes(shapes: Shapes, outputs: Sequence[Tensor]) -> List[Tensor]:
     ]
 
 
-def _candidates(graph: GraphDef, ranked: Sequence[Tuple[Tensor, str]]) -> List[Dict[str, Any]]:
+def _candidates(side: str, graph: GraphDef, ranked: Sequence[Tuple[Tensor, str]]) -> Dict[str, Any]:
+    """`candidate_inputs` or `candidate_outputs`, and how many there are."""
     operations = {node.name: node.op for node in graph.node}
-    return [
+    listed = [
         {
             "name": tensor.name,
             "op": operations.get(graph_def.node_name(tensor.tensor), ""),
@@ -113,6 +134,7 @@ def _candidates(graph: GraphDef, ranked: Sequence[Tuple[Tensor, str]]) -> List[D
         }
         for tensor, reason in ranked[:_PROPOSED]
     ]
+    return {"candidate_" + side: listed, "candidate_{}_count".format(side): len(ranked)}
 
 
 def _node_names(outputs: Sequence[Tensor]) -> List[str]:

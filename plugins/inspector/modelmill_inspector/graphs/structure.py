@@ -8,6 +8,8 @@ from modelmill_worker import graph_def
 from modelmill_worker.dataflow import CONTROL_FLOW, Dataflow
 from modelmill_worker.graph_def import GraphDef, NodeDef
 
+from modelmill_inspector.graphs.reach import as_graph, needed_functions, needed_nodes
+
 _LISTED = 50
 _LOOPS = frozenset(["While", "StatelessWhile", "For", "LoopCond"])
 _CONDITIONS = frozenset(["If", "StatelessIf", "Case", "StatelessCase"])
@@ -60,19 +62,31 @@ def describe_structure(graph: GraphDef, nodes: Sequence[NodeDef]) -> Dict[str, A
 def describe_quantisation(graph: GraphDef, needed: Set[str]) -> Dict[str, Any]:
     """How far a graph was trained for quantisation: its FakeQuant nodes, and results that have no range.
 
+    The functions that the needed nodes reach count as well; a node in one is named "function/node".
     `tensors_without_range` (at most 50) has results of operations from which a fully quantised model is made and
     whose range no FakeQuant node tells; it is left out where there is no FakeQuant at all: ranges then come from
     calibration.
     """
-    flow = Dataflow(graph)
-    fakes = [name for name in flow.nodes if name in needed and flow.nodes[name].op in _FAKE_QUANT]
-    rewritten = sum(flow.nodes[name].op in _QUANTISED for name in needed if name in flow.nodes)
-    facts: Dict[str, Any] = {"fake_quant_nodes": len(fakes), "quantize_and_dequantize_nodes": rewritten}
+    kinds = Counter(node.op for node in needed_nodes(graph, needed))
+    fakes = sum(kinds[name] for name in _FAKE_QUANT)
+    facts: Dict[str, Any] = {
+        "fake_quant_nodes": fakes,
+        "quantize_and_dequantize_nodes": sum(kinds[name] for name in _QUANTISED),
+    }
     if fakes:
-        without = [name for name in flow.nodes if name in needed and _lacks_range(flow, name, needed)]
+        without = _without_range(graph, needed)
+        for function in needed_functions(graph, needed):
+            inner = as_graph(function)
+            names = _without_range(inner, {node.name for node in inner.node})
+            without += ["{}/{}".format(function.signature.name, name) for name in names]
         facts["tensors_without_range"] = without[:_LISTED]
         facts["tensors_without_range_count"] = len(without)
     return facts
+
+
+def _without_range(graph: GraphDef, needed: Set[str]) -> List[str]:
+    flow = Dataflow(graph)
+    return [name for name in flow.nodes if name in needed and _lacks_range(flow, name, needed)]
 
 
 def _lacks_range(flow: Dataflow, name: str, needed: Set[str]) -> bool:

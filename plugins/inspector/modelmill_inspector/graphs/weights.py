@@ -33,6 +33,7 @@ def describe_weights(nodes: Sequence[NodeDef]) -> Dict[str, Any]:
         "constant_elements": constants,
         "variable_elements": sum(_elements(node) for node in variables),
         "variables": len(variables),
+        "variable_list_count": len(variables),
         "variable_list": [
             {"name": node.name, "dtype": _dtype(node), "shape": _listed(node.attr["shape"].shape)}
             for node in variables[:_LISTED]

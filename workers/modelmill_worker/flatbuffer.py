@@ -24,12 +24,18 @@ class FlatbufferError(ValueError):
 
 
 class Flatbuffer:
-    """One flatbuffer within `data`, which may be a memory map: from `start` up to `end`."""
+    """One flatbuffer within `data`, which may be a memory map: from `start` up to `end`.
 
-    def __init__(self, data: Any, start: int = 0, end: Optional[int] = None) -> None:
+    around: the buffer that holds this one; what is handed out counts for both.
+    """
+
+    def __init__(
+        self, data: Any, start: int = 0, end: Optional[int] = None, around: "Optional[Flatbuffer]" = None
+    ) -> None:
         self.data = data
         self.start = start
         self.end = len(data) if end is None else end
+        self._around = around
         self._left = LARGEST_COUNT
 
     @property
@@ -60,6 +66,8 @@ class Flatbuffer:
     def spend(self, count: int) -> None:
         """Note that so much is handed out. Raises FlatbufferError where it is too much in all."""
         self._left -= count
+        if self._around is not None:
+            self._around.spend(count)
         if self._left < 0:
             raise FlatbufferError("it refers to the same bytes over and over: more than {}".format(LARGEST_COUNT))
 

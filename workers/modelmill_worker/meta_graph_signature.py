@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, List, Tuple
 
-from modelmill_worker import file_formats, graph_def
+from modelmill_worker import file_formats, graph_def, graph_outline
 from modelmill_worker.file_formats import FileFormat
 
 _DEFAULT = "serving_default"
@@ -15,9 +15,13 @@ def read_outputs(path: Path) -> Tuple[str, ...]:
     Empty where the file is another kind of graph, or there are no signatures or too many to choose from.
     Raises StepError GRAPH_DEF_DAMAGED.
     """
-    if file_formats.recognise(path) not in (FileFormat.META_GRAPH, FileFormat.META_GRAPH_TEXT):
+    form = file_formats.recognise(path)
+    if form is FileFormat.META_GRAPH:
+        meta_graph = graph_outline.read_meta_graph(path)
+    elif form is FileFormat.META_GRAPH_TEXT:
+        meta_graph = graph_def.parse_into(graph_def.meta_graph_class()(), path.read_bytes(), path.name)
+    else:
         return ()
-    meta_graph = graph_def.parse_into(graph_def.meta_graph_class()(), path.read_bytes(), path.name)
     signatures = meta_graph.signature_def
     keys = [key for key in signatures if signatures[key].outputs]
     if _DEFAULT in keys:

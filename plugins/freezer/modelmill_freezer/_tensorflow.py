@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, op_versions, tensors, weights_beside
+from modelmill_worker import graph_def, installed_tensorflow, op_versions, tensors, weights_beside
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef
 from modelmill_worker.old_checkpoints import is_refused, restore
 from modelmill_worker.signature import Tensor
 
 from modelmill_freezer._functions import Library
-
-
-def _version_1() -> Any:
-    """TensorFlow 1's API, from whichever version is installed."""
-    import tensorflow
-
-    compat = getattr(tensorflow, "compat", None)
-    return getattr(compat, "v1", tensorflow)
 
 
 class CheckpointValues(Mapping):  # type: ignore[type-arg]
@@ -33,7 +25,7 @@ class CheckpointValues(Mapping):  # type: ignore[type-arg]
     def __init__(self, prefix: Path) -> None:
         self._prefix = prefix
         try:
-            self._reader = _version_1().train.NewCheckpointReader(str(prefix))
+            self._reader = installed_tensorflow.v1().train.NewCheckpointReader(str(prefix))
             self._shapes: Dict[str, Sequence[int]] = self._reader.get_variable_to_shape_map()
         except Exception as error:
             raise self._unreadable(error) from error
@@ -99,7 +91,7 @@ def infer_outputs(graph: GraphDef, outputs: Sequence[Tensor]) -> Tuple[Tuple[Ten
     graph. import_graph_def of TensorFlow 1 writes into what it is given, so it is given a copy,
     and one without weights.
     """
-    tf = _version_1()
+    tf = installed_tensorflow.v1()
     copy = weights_beside.without_weights(graph)
     notes = _leave_out_defaults(copy)
     with tf.Graph().as_default() as imported:

@@ -34,11 +34,15 @@ def preview(tree: Tree, outputs: Sequence[str], progress: Callable[[float, str],
     targets = sorted(SEQUENCES)
     for number, name in enumerate(targets):
         progress(number / len(targets), name)
-        # Read anew for each: rules use the graph up, and a copy would hold its weights twice.
-        graph, interface = _read(tree, outputs)
-        _, reports = rewrite_graph(graph, interface, passes_for(name, (), ()), Target(name))
-        found.extend(_entries(name, reports))
+        found.extend(_entries(name, _reports(tree, outputs, name)))
     return found
+
+
+def _reports(tree: Tree, outputs: Sequence[str], target: str) -> Sequence[Report]:
+    """What a rewrite for a target reports. The graph is read anew and let go: rules use it up, and it may be large."""
+    graph, interface = _read(tree, outputs)
+    _, reports = rewrite_graph(graph, interface, passes_for(target, (), ()), Target(target))
+    return reports
 
 
 def _read(tree: Tree, outputs: Sequence[str]) -> Tuple[GraphDef, Interface]:

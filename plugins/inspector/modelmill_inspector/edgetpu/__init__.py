@@ -45,7 +45,8 @@ def describe_compiled(data: Any, payloads: Sequence[Tuple[int, int]]) -> Dict[st
 
     Raises FlatbufferError.
     """
-    operators = [_read_operator(data, start, start + length) for start, length in payloads]
+    whole = Flatbuffer(data)  # One bound for all payloads: they may all be the same bytes.
+    operators = [_read_operator(whole, start, start + length) for start, length in payloads]
     executables = [one for operator in operators for one in operator["executables"]]
     on_chip = sum(one["parameter_bytes"] for one in executables if one["type"] == _PARAMETER_CACHING)
     return {
@@ -66,12 +67,13 @@ def _one_of(texts: Any) -> str:
     return ", ".join(sorted(set(texts) - {""}))
 
 
-def _read_operator(data: Any, start: int, end: int) -> Dict[str, Any]:
-    options = Flexbuffer(data, start, end).read_map()
-    found = _read_package(data, _span(options.get("4")))
+def _read_operator(whole: Flatbuffer, start: int, end: int) -> Dict[str, Any]:
+    whole.spend(end - start >> 10)
+    options = Flexbuffer(whole.data, start, end).read_map()
+    found = _read_package(whole, _span(options.get("4")))
     extra = options.get("7")
     if isinstance(extra, tuple) and extra[1]:
-        more = _read_package(data, extra)
+        more = _read_package(whole, extra)
         found["executables"] = (found["executables"] + more["executables"])[:_LISTED]
     return found
 
@@ -82,17 +84,17 @@ def _span(value: Value) -> Tuple[int, int]:
     return value
 
 
-def _read_package(data: Any, span: Tuple[int, int]) -> Dict[str, Any]:
+def _read_package(whole: Flatbuffer, span: Tuple[int, int]) -> Dict[str, Any]:
     start, length = span
-    package = Flatbuffer(data, start, start + length)
+    package = Flatbuffer(whole.data, start, start + length, whole)
     if package.identifier != _IDENTIFIER:
         raise FlatbufferError("an operator's executable does not have DWN1 at its byte 4")
     root = package.root()
     multiple = root.span(1)
     if multiple is None:
         raise FlatbufferError("an operator's package has no executables")
-    several = Flatbuffer(data, multiple[0], multiple[0] + multiple[1]).root().texts(0)
-    executables = [Flatbuffer(data, place, place + size).root() for place, size in several[:_LISTED]]
+    several = Flatbuffer(whole.data, multiple[0], multiple[0] + multiple[1], whole).root().texts(0)
+    executables = [Flatbuffer(whole.data, place, place + size, whole).root() for place, size in several[:_LISTED]]
     return {
         "runtime_version": root.scalar(0, "i"),
         "compiler": root.text(4, 256),

@@ -20,7 +20,7 @@ from typing import Dict, List, Sequence
 from modelmill_inspector.tflite._model import ABSENT, Model, Subgraph
 
 ALIGNMENT = 64
-#: The time grows with the square: of a graph with more tensors they count as if none shared bytes.
+#: The time grows with the square: beyond as many tensors, in one graph or several, they count as if none shared bytes.
 _MOST_TENSORS = 5000
 
 
@@ -42,10 +42,12 @@ def estimate_arena(model: Model) -> Dict[str, int]:
         or not at all where even that says nothing.
     """
     total, always, dynamic = 0, 0, 0
+    steps = _MOST_TENSORS**2
     for graph in model.subgraphs:
         blocks = lifetimes(graph)
         end = len(graph.operators)
-        total += plan(blocks)
+        steps -= len(blocks) ** 2
+        total += plan(blocks) if steps >= 0 else _apart(blocks)
         always += sum(block.size for block in blocks if block.first == 0 and block.last == end)
         dynamic += sum(
             -1 in tensor.signature or tensor.dtype in ("string", "resource", "variant")
@@ -84,7 +86,7 @@ def lifetimes(graph: Subgraph) -> List[Block]:
 def plan(blocks: Sequence[Block]) -> int:
     """The size of the arena that holds the blocks."""
     if len(blocks) > _MOST_TENSORS:
-        return sum(_aligned(block.size) for block in blocks)
+        return _apart(blocks)
     end = max((block.last for block in blocks), default=0)
     always = [block for block in blocks if block.first == 0 and block.last == end]
     others = [block for block in blocks if not (block.first == 0 and block.last == end)]
@@ -92,6 +94,11 @@ def plan(blocks: Sequence[Block]) -> int:
     for block in always + sorted(others, key=lambda block: (-block.size, block.first)):
         _place(placed, block)
     return max((one[1] for one in placed), default=0)
+
+
+def _apart(blocks: Sequence[Block]) -> int:
+    """The size of an arena where no two blocks share bytes."""
+    return sum(_aligned(block.size) for block in blocks)
 
 
 def _place(placed: List[List[int]], block: Block) -> None:

@@ -1,4 +1,4 @@
-"""All that a rule or a pass is written with. How: README.md; an example: rules/prelu.py."""
+"""All that a rule or a pass is written with. How: README.md; an example: rules/canonical/prelu.py."""
 
 from modelmill_rewriter._builder import Attribute, Builder, Dtype
 from modelmill_rewriter._control_flow import OUTSIDE, Place, places

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 from modelmill_rewriter._rule import _Application
 from modelmill_rewriter.rules import PASSES
-from modelmill_rewriter.rules.prelu import Prelu
+from modelmill_rewriter.rules.canonical.prelu import Prelu
 from modelmill_rewriter.rules_api import (
     YES,
     Firing,

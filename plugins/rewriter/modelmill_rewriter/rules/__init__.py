@@ -1,19 +1,19 @@
-"""The rules and passes that come with the rewriter, one a file. A new one is added to this list."""
+"""The rules and passes that come with the rewriter: a file each, in a folder for each thing that they are about."""
 
-from modelmill_rewriter.rules.prelu import Prelu
-from modelmill_rewriter.rules.prune_unused import PruneUnused
-from modelmill_rewriter.rules.remove_control_dependencies import RemoveControlDependencies
-from modelmill_rewriter.rules.remove_default_attributes import RemoveDefaultAttributes
-from modelmill_rewriter.rules.remove_dropout import RemoveDropout
-from modelmill_rewriter.rules.remove_identities import RemoveIdentities
+from typing import Tuple
 
-PASSES = (
-    Prelu(),
-    PruneUnused(),
-    RemoveControlDependencies(),
-    RemoveDefaultAttributes(),
-    RemoveDropout(),
-    RemoveIdentities(),
+from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules import canonical, editing, folding, loops, quantization, removing, shapes, versions
+
+PASSES: Tuple[Pass, ...] = (
+    *canonical.PASSES,
+    *editing.PASSES,
+    *folding.PASSES,
+    *loops.PASSES,
+    *quantization.PASSES,
+    *removing.PASSES,
+    *shapes.PASSES,
+    *versions.PASSES,
 )
 
 __all__ = ["PASSES"]

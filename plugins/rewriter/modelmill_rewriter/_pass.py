@@ -1,15 +1,19 @@
 """Passes: what rewrites a whole graph, and the contract that every one of them keeps."""
 
 import abc
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from modelmill_worker.errors import StepError
 
-from modelmill_rewriter._graph_index import GraphIndex
+from modelmill_rewriter._graph_index import Drawn, GraphIndex
 from modelmill_rewriter._target import Target
 from modelmill_rewriter._tensor import Tensor
 from modelmill_rewriter._validity import require_still_valid
+
+#: Pictures taken of one pass, and nodes in one.
+_MOST_PICTURES = 20
+_LARGEST_PICTURE = 60
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,19 @@ class Firing:
 
     before: Tuple[str, ...]
     after: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The nodes of one change, as they were and as they are."""
+
+    before: Tuple[Drawn, ...]
+    after: Tuple[Drawn, ...]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Each node as [name, operation, inputs]."""
+        sides = {"before": self.before, "after": self.after}
+        return {side: [[*node[:2], list(node.inputs)] for node in nodes] for side, nodes in sides.items()}
 
 
 @dataclass(frozen=True)
@@ -30,12 +47,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Report:
-    """What a pass did, and what it did not do; `note` is a sentence about it for the step's notes, or empty."""
+    """What a pass did, and what it did not do; `note` is a sentence about it for the step's notes, or empty.
+
+    pictures: of the first changes that are small enough, by their positions in `fired`; `Pass.run` takes them.
+    """
 
     rule: str
     fired: Tuple[Firing, ...] = ()
     refused: Tuple[Refusal, ...] = ()
     note: str = ""
+    pictures: Mapping[int, Picture] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
         """As docs/architecture.md describes it among the facts of a step."""
@@ -43,20 +64,28 @@ class Report:
             "rule": self.rule,
             "fired": [{"before": list(item.before), "after": list(item.after)} for item in self.fired],
             "refused": [{"node": item.node, "reason": item.reason} for item in self.refused],
+            "pictures": [{"fired": number, **picture.to_json()} for number, picture in sorted(self.pictures.items())],
         }
 
 
 @dataclass(frozen=True)
 class Pass(abc.ABC):
-    """A change to a whole graph; a subclass's fields are its options.
+    """A change to a whole graph; a subclass's fields are its options, made with `_arguments.argument`.
 
     Contract, asserted by `run`: a valid graph goes in and a valid graph comes out, and the model's inputs and
-    outputs have the names and the dtypes that they had. See `_validity.py` for what is valid.
+    outputs have the names, the dtypes and the shapes that they had. See `_validity.py` for what is valid. What a pass
+    says of functions and of control flow is its own matter: one that is not about them leaves them as they are.
+
+    changes_interface: whether the pass may give the model other inputs and outputs (`GraphIndex.set_interface`), or
+        the same ones other names, dtypes or shapes.
+    runs_for: the targets in whose sequences a third party's pass runs; one of our own is named in `sequences.py`.
     """
 
     name: ClassVar[str]
     #: One line for people.
     summary: ClassVar[str]
+    changes_interface: ClassVar[bool] = False
+    runs_for: ClassVar[Tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def apply(self, graph: GraphIndex, target: Target) -> Report:
@@ -67,26 +96,65 @@ class Pass(abc.ABC):
 
         Raises StepError RULE_BROKE_GRAPH or RULE_CHANGED_INTERFACE, which are the pass's fault.
         """
-        dtypes = _interface_dtypes(graph)
+        before = _described(graph)
+        graph.start_pass()
         report = self.apply(graph, target)
+        report = replace(report, pictures=_pictures(graph, report.fired))
+        if self.changes_interface and report.fired:
+            graph.set_interface(graph.interface)
+            graph.forget_shapes()
         if report.fired:
             require_still_valid(graph, self.name)
-            _require_same_dtypes(self.name, dtypes, _interface_dtypes(graph))
+            if not self.changes_interface:
+                _require_same(self.name, before, _described(graph))
         return report
 
 
-def _interface_dtypes(graph: GraphIndex) -> Dict[Tensor, int]:
-    return {tensor: graph.dtype(tensor) for tensor in graph.interface.inputs + graph.interface.outputs}
+def _pictures(graph: GraphIndex, fired: Sequence[Firing]) -> Dict[int, Picture]:
+    """Of the first changes that are small enough to look at."""
+    small = [item for item in enumerate(fired) if len(item[1].before) + len(item[1].after) <= _LARGEST_PICTURE]
+    return {number: _picture(graph, firing) for number, firing in small[:_MOST_PICTURES]}
 
 
-def _require_same_dtypes(rule: str, before: Dict[Tensor, int], after: Dict[Tensor, int]) -> None:
-    for tensor, dtype in before.items():
-        if dtype and after[tensor] != dtype:
-            raise StepError(
-                "RULE_CHANGED_INTERFACE",
-                "The rule {!r} changed the dtype of {}. Leave it out with --no-rewrite {}, and report it.".format(
-                    rule, tensor, rule
-                ),
-                {"rule": rule, "tensor": str(tensor)},
-                fault="TOOL",
-            )
+def _picture(graph: GraphIndex, firing: Firing) -> Picture:
+    before = (graph.draw_before(name) for name in firing.before)
+    after = (graph.draw(name) for name in firing.after)
+    return Picture(tuple(filter(None, before)), tuple(filter(None, after)))
+
+
+class _Described(NamedTuple):
+    """What users rely on in an input or output; the dtype by its number, 0 where it is not told."""
+
+    dtype: int
+    #: Of an input, as its Placeholder declares it; outputs are compared once all passes have run.
+    shape: Optional[bytes]
+
+
+def _described(graph: GraphIndex) -> Dict[Tensor, _Described]:
+    inputs, outputs = graph.interface.inputs, graph.interface.outputs
+    found = {tensor: _Described(graph.dtype(tensor), None) for tensor in outputs}
+    for tensor in inputs:
+        attributes = graph.node(tensor.node).attr
+        declared = attributes["shape"].SerializeToString(deterministic=True) if "shape" in attributes else None
+        found[tensor] = _Described(graph.dtype(tensor), declared)
+    return found
+
+
+def _require_same(rule: str, before: Dict[Tensor, _Described], after: Dict[Tensor, _Described]) -> None:
+    if list(before) != list(after):
+        raise changed_interface(rule, "which tensors are the model's inputs and outputs", "")
+    for tensor, described in before.items():
+        if described.dtype and after[tensor].dtype != described.dtype:
+            raise changed_interface(rule, "the dtype of {}".format(tensor), str(tensor))
+        if after[tensor].shape != described.shape:
+            raise changed_interface(rule, "the shape of {}".format(tensor), str(tensor))
+
+
+def changed_interface(rule: str, what: str, tensor: str) -> StepError:
+    """The error for a pass that changed what it must keep."""
+    return StepError(
+        "RULE_CHANGED_INTERFACE",
+        "The rule {!r} changed {}. Leave it out with --no-rewrite {}, and report it.".format(rule, what, rule),
+        {"rule": rule, "tensor": tensor},
+        fault="TOOL",
+    )

@@ -66,13 +66,11 @@ def proved(graph, passes, inputs=INPUTS):
 
 def test_tells_of_each_rule_by_how_much_it_moved_the_outputs(net):
     proof = proved(net, [*passes_for("", ["remove_identities"], []), Shrinking()])
+    same = {"output": "out", "max_abs_difference": 0.0, "of_range": 0.0}
+    moved = {"output": "out", "max_abs_difference": 3.0, "of_range": 0.6}
     assert proof["rules"] == [
-        {
-            "rule": "remove_identities",
-            "fired": 1,
-            "outputs": [{"output": "out", "max_abs_difference": 0.0, "of_range": 0.0}],
-        },
-        {"rule": "shrinking", "fired": 1, "outputs": [{"output": "out", "max_abs_difference": 3.0, "of_range": 0.6}]},
+        {"rule": "remove_identities", "fired": 1, "outputs": [same]},
+        {"rule": "shrinking", "fired": 1, "outputs": [moved]},
     ]
     assert proof["outputs"] == proof["rules"][1]["outputs"]
 
@@ -154,9 +152,8 @@ def test_the_edge_proves_what_a_rewrite_changes(step):
 
 def test_the_edge_proves_what_edits_change(step):
     facts = edge("prove-edits").run(step("prove-edits"))
-    assert [(rule["rule"], rule["outputs"][0]["of_range"]) for rule in facts["proof"]["rules"]] == [
-        ("retype_input", 0.0)
-    ]
+    (rule,) = facts["proof"]["rules"]
+    assert (rule["rule"], rule["outputs"][0]["of_range"]) == ("retype_input", 0.0)
 
 
 def test_edits_change_the_signature(step):

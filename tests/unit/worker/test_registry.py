@@ -168,3 +168,12 @@ def test_asks_every_distribution_for_what_it_adds(install):
         if found[0] in ("a-good", "b-rules", "c-rules")
     ]
     assert added == [("b-rules", "one"), ("c-rules", "two")]
+
+
+def test_a_distribution_may_have_rules_and_no_plugin(install):
+    install("a-rewriter", good("rewriter"))
+    alone = registry.load().plugins["rewriter"].code_digest
+    install("b-rules", RULES.format(rule="one"))
+    loaded = registry.load()
+    assert broken(loaded, "b-rules") == []
+    assert loaded.plugins["rewriter"].code_digest != alone

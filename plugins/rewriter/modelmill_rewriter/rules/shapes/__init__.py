@@ -3,7 +3,8 @@
 from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules.shapes.nchw_to_nhwc import NchwToNhwc
 
-PASSES: Tuple[Pass, ...] = ()
+PASSES: Tuple[Pass, ...] = (NchwToNhwc(),)
 
 __all__ = ["PASSES"]

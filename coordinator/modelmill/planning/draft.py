@@ -177,6 +177,14 @@ class Draft:
         """The step of that id."""
         return next(step for step in self._steps if step.id == step_id)
 
+    def role_of(self, model: str) -> Role | None:
+        """What the step that made a model is there for; None for the source."""
+        if model == SOURCE:
+            return None
+        step = self.step(model)
+        plugin = next(plugin for plugin in self.plugins if plugin.name == step.plugin)
+        return next(edge.role for edge in plugin.edges if edge.name == step.edge)
+
     def kind_of(self, model: str) -> str:
         """The kind of what a step makes, or of the source."""
         return self.kind if model == SOURCE else self.step(model).output

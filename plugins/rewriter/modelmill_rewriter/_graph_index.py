@@ -7,7 +7,7 @@ depends on what it matches and not on the size of the graph.
 from dataclasses import dataclass
 from itertools import chain
 from types import SimpleNamespace
-from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, op_versions, shapes, tensor_types, tensors, weights_beside
@@ -32,6 +32,18 @@ class Interface:
         return frozenset(tensor.node for tensor in self.inputs + self.outputs)
 
 
+class Drawn(NamedTuple):
+    """A node as a picture shows it: its inputs as it spells them."""
+
+    name: str
+    operation: str
+    inputs: Tuple[str, ...]
+
+
+#: Of so many nodes it is remembered, for pictures, what they were before a pass changed them.
+_MOST_REMEMBERED = 2000
+
+
 class GraphIndex:
     """The nodes of a graph by name, with their consumers.
 
@@ -53,6 +65,8 @@ class GraphIndex:
         #: it keeps the name of, so this stays true until the name goes.
         self.layouts: Dict[str, Any] = {}
         self._shapes: Optional[shapes.Shapes] = None
+        #: What nodes were before the pass that runs changed them, by name; None where they were not there.
+        self._before: Dict[str, Optional[Drawn]] = {}
         #: What each renamed node was called at first, by what it is called now.
         self._first_names: Dict[str, str] = {}
         for node in graph.node:
@@ -153,6 +167,15 @@ class GraphIndex:
             self._shapes.extend(self._message_like(self._unmet(tensor.node, self._shapes)))
         return self._shapes.of(str(tensor)).shape
 
+    def draw(self, name: str) -> Optional[Drawn]:
+        """A node as it is; None where there is none."""
+        node = self._nodes.get(name)
+        return None if node is None else Drawn(name, str(node.op), tuple(node.input))
+
+    def draw_before(self, name: str) -> Optional[Drawn]:
+        """A node as it was before the pass that runs; None where there was none."""
+        return self._before[name] if name in self._before else self.draw(name)
+
     def first_name(self, name: str) -> str:
         """What a node was called before any pass renamed it."""
         return self._first_names.get(name, name)
@@ -167,6 +190,10 @@ class GraphIndex:
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
+    def start_pass(self) -> None:
+        """Remember from now on what nodes are before they are changed."""
+        self._before.clear()
+
     def set_interface(self, interface: Interface) -> None:
         """Say by which tensors the model is used from now on; for passes with `changes_interface` only."""
         self.interface_changed = True
@@ -177,6 +204,7 @@ class GraphIndex:
 
         Where the shapes of what it gives out change, call `forget_shapes` afterwards.
         """
+        self._remember(name)
         self._arrays.pop(name, None)
         self.layouts.pop(name, None)
         return self._nodes[name]
@@ -191,6 +219,7 @@ class GraphIndex:
         position = self._positions[beside]
         nodes = list(nodes)
         for node in nodes:
+            self._remember(node.name)
             self._nodes[node.name] = node
             self._positions[node.name] = position
             self._consumers.setdefault(node.name, {})
@@ -202,6 +231,9 @@ class GraphIndex:
 
         Takes time in the size of the graph: rename many at once.
         """
+        for old, new in names.items():
+            self._remember(old)
+            self._remember(new)
         for node in self._nodes.values():
             node.name = names.get(node.name, node.name)
             for position, entry in enumerate(node.input):
@@ -227,6 +259,7 @@ class GraphIndex:
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
+        self._remember(name)
         self._disconnect(self._nodes.pop(name))
         self._forget(name)
         self.add(nodes, name)
@@ -253,6 +286,7 @@ class GraphIndex:
     def set_inputs(self, name: str, spellings: Iterable[str]) -> None:
         """Give a node other inputs; a control dependency named twice is kept once."""
         node = self._nodes[name]
+        self._remember(name)
         self._disconnect(node)
         del node.input[:]
         node.input.extend(_without_repeated_control(spellings))
@@ -304,7 +338,12 @@ class GraphIndex:
         self.kept = interface.nodes
         self._fed = frozenset(tensor.node for tensor in interface.inputs)
 
+    def _remember(self, name: str) -> None:
+        if name not in self._before and len(self._before) < _MOST_REMEMBERED:
+            self._before[name] = self.draw(name)
+
     def _remove(self, name: str) -> None:
+        self._remember(name)
         self._disconnect(self._nodes.pop(name))
         self._consumers.pop(name)
         self._positions.pop(name)

@@ -1,7 +1,8 @@
 """Which passes run for which target, in which order: data, and the choice that a user makes from it."""
 
 import difflib
-from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from modelmill_worker.errors import StepError
 
@@ -38,7 +39,12 @@ def known_names(others: Sequence[Pass] = ()) -> List[str]:
 
 
 def passes_for(
-    target: str, chosen: Iterable[str], left_out: Iterable[str], others: Sequence[Pass] = ()
+    target: str,
+    chosen: Iterable[str],
+    left_out: Iterable[str],
+    others: Sequence[Pass] = (),
+    folder: Optional[Path] = None,
+    or_sequence: bool = True,
 ) -> Tuple[Pass, ...]:
     """The passes to run.
 
@@ -47,16 +53,18 @@ def passes_for(
         one or more, with options where it says so (see `_arguments.py`).
     left_out: of those, do not run these.
     others: the passes of third parties; those that are there for the target run before the attributes are dropped.
+    folder: where files lie that options name.
+    or_sequence: whether none chosen means the target's sequence; else it means none.
 
     Raises StepError UNKNOWN_RULE or INVALID_OPTION.
     """
     passes = {item.name: item for item in (*PASSES, *others)}
     calls = [call for text in chosen for call in parse_calls(text)]
-    if not calls:
+    if not calls and or_sequence:
         calls = [Call(name) for name in _sequence(target, others)]
     unwanted = frozenset(call.name for text in left_out for call in _expanded(parse_calls(text), passes))
     return tuple(
-        with_arguments(passes[call.name], call.arguments)
+        with_arguments(passes[call.name], call.arguments, folder)
         for call in _expanded(calls, passes)
         if call.name not in unwanted
     )

@@ -63,7 +63,7 @@ def test_rewrites_and_passes_the_signature_on(tmp_path, model):
     fired = {report["rule"]: len(report["fired"]) for report in facts["rules"]}
     assert fired["prelu"] == 1
     assert fired["remove_identities"] == 1
-    assert {"rule", "fired", "refused"} == set(facts["rules"][0])
+    assert {"rule", "fired", "refused", "pictures"} == set(facts["rules"][0])
 
 
 def test_tells_why_a_rule_refused(tmp_path, model):

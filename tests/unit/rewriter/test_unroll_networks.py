@@ -41,11 +41,11 @@ def cell_of(v1, kind, units):
 def constants_for_variables(v1, random):
     """Lets layers have constants where they ask for variables, as after freezing."""
 
-    def getter(name, shape, **others):
+    def constant(getter, name, shape=None, **others):
         sizes = [int(size) for size in shape]
         return v1.constant(random.normal(scale=0.5, size=sizes).astype(np.float32), name=name.replace("/", "_"))
 
-    return getter
+    return constant
 
 
 def network(v1, kind, batch, times, lengths=None, time_major=False, is_v2=False, units=3, seed=0):
@@ -60,9 +60,12 @@ def network(v1, kind, batch, times, lengths=None, time_major=False, is_v2=False,
                 cell, x, lengths, initial_state=None, dtype=v1.float32, time_major=time_major
             )
         v1.identity(outputs, "outputs")
-        flat = [item for part in (state if isinstance(state, tuple) else [state]) for item in
-                (part if isinstance(part, tuple) else [part])]
-        v1.concat(flat, axis=1, name="state")
+        flat = [
+            item
+            for part in (state if isinstance(state, tuple) else [state])
+            for item in (part if isinstance(part, tuple) else [part])
+        ]
+        v1.identity(v1.concat(flat, axis=1), "state")
     return graph.as_graph_def()
 
 
@@ -156,9 +159,7 @@ def test_a_condition_inside_the_loop_stays_a_condition(v1, new_graph, run_rules,
     assert rewritten.operations.count("Merge") == 4
     for scale in (-3, 0.1, 5):
         feeds = {"x": np.array([scale, 0.5], np.float32)}
-        np.testing.assert_array_equal(
-            compute(rewritten.message, feeds, ["last"]), compute(message, feeds, ["last"])
-        )
+        np.testing.assert_array_equal(compute(rewritten.message, feeds, ["last"]), compute(message, feeds, ["last"]))
 
 
 @pytest.mark.parametrize("is_v2", [False, True], ids=["frames", "functions"])

@@ -31,7 +31,14 @@ class Piece:
     maker: str
 
 
-Element = Union[Tensor, Piece]
+@dataclass(frozen=True)
+class Zeros:
+    """What TensorFlow reads where nothing was written: zeros, of the shape of those elements that were."""
+
+    like: Union[Tensor, Piece]
+
+
+Element = Union[Tensor, Piece, Zeros]
 
 
 @dataclass(frozen=True)
@@ -42,17 +49,20 @@ class Contents:
     size: Optional[int]
 
     def at(self, index: int) -> Element:
-        """An element. Raises StaysAnArray where it was not written."""
-        if index not in self.elements:
+        """An element. Raises StaysAnArray where it is outside of the array, or where none was written."""
+        if index in self.elements:
+            return self.elements[index]
+        written = [element for element in self.elements.values() if not isinstance(element, Zeros)]
+        if not written or self.size is None or not 0 <= index < self.size:
             raise StaysAnArray("its element {} is read before it is written".format(index))
-        return self.elements[index]
+        return Zeros(written[0])
 
     def all(self) -> Tuple[Element, ...]:
-        """All elements in order. Raises StaysAnArray where one was not written, or where there is none."""
+        """All elements in order. Raises StaysAnArray where none was written."""
         return self.those_at(range(len(self.elements) if self.size is None else self.size))
 
     def those_at(self, indices: Iterable[int]) -> Tuple[Element, ...]:
-        """The elements at these indices. Raises StaysAnArray where one was not written, or where there is none."""
+        """The elements at these indices. Raises StaysAnArray where there is none to read."""
         found = tuple(self.at(int(index)) for index in indices)
         if not found:
             raise StaysAnArray("it is read as a whole where it has no element")

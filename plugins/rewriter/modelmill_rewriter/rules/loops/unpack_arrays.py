@@ -14,14 +14,15 @@ indices that is a tensor of the graph. An array that is filled from a tensor and
 read with an index that they count: unroll them first (`unroll_loops`).
 
 An array stays where an index or its size is not constant, where it is read or written inside a loop or a condition or
-handed to a function, and where an element is read that was never written.
+handed to a function, and where an element is read and none was written.
+An element that was not written, among others that were, is zeros, as TensorFlow reads it.
 """
 
 from dataclasses import dataclass
 from typing import ClassVar, Dict, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def
+from modelmill_worker import graph_def, tensors
 from modelmill_worker.graph_def import NodeDef
 
 from modelmill_rewriter._validity import topological_order
@@ -37,6 +38,7 @@ from modelmill_rewriter.rules.loops._about_arrays import (
     Reading,
     Stacked,
     StaysAnArray,
+    Zeros,
 )
 from modelmill_rewriter.rules.loops._about_small_values import SmallValues
 from modelmill_rewriter.rules_api import (
@@ -151,6 +153,9 @@ class _Followed:
             for tensor in self._graph.data_inputs(consumer):
                 if tensor.node == name and tensor not in found:
                     raise StaysAnArray("{!r} reads the lengths of its parts".format(consumer))
+        for tensor, outcome in found.items():
+            if isinstance(outcome, int):
+                self._values.learn(tensor, np.asarray(outcome, np.int32))
         self._contents.update((tensor, outcome) for tensor, outcome in found.items() if isinstance(outcome, Contents))
         return {tensor: outcome for tensor, outcome in found.items() if not isinstance(outcome, Contents)}
 
@@ -170,6 +175,7 @@ class _Making:
         #: Where a tensor that was read from an array is now: it may have been written to another array.
         self._now: Dict[Tensor, Tensor] = {}
         self._unpacked: Dict[Tuple[Tensor, int], str] = {}
+        self._zeros_like: Dict[Tensor, Tensor] = {}
         self._made: List[str] = []
         #: The operations that became nodes that hand on what they gave, as somebody knows or awaits them by name.
         self.handing_on: Set[str] = set()
@@ -210,12 +216,14 @@ class _Making:
         if isinstance(outcome, int):
             name = self._graph.unused_name(reader.name + "/size")
             return self._add(graph_def.new_constant(name, np.asarray(outcome, np.int32)), reader)
-        assert isinstance(outcome, (Tensor, Piece))
-        return self._element(outcome)
+        assert isinstance(outcome, (Tensor, Piece, Zeros))
+        return self._element(reader, outcome)
 
-    def _element(self, element: Element) -> Tensor:
+    def _element(self, reader: NodeDef, element: Element) -> Tensor:
         if isinstance(element, Tensor):
             return self._now.get(element, element)
+        if isinstance(element, Zeros):
+            return self._zeros(reader, element)
         whole = self._now.get(element.whole, element.whole)
         key = (whole, element.count)
         if key not in self._unpacked:
@@ -227,11 +235,25 @@ class _Making:
             self._unpacked[key] = self._add(node, maker).node
         return Tensor(self._unpacked[key], element.position)
 
+    def _zeros(self, reader: NodeDef, zeros: Zeros) -> Tensor:
+        like = self._element(reader, zeros.like)
+        if like not in self._zeros_like:
+            dtype = _element_type(reader)
+            shape = self._graph.shape(like)
+            name = self._graph.unused_name(reader.name + "/zeros")
+            if shape is None or min(shape, default=0) < 0:
+                node = graph_def.new_node(name, "ZerosLike", (str(like),))
+                set_attribute(node, "T", Dtype(dtype))
+            else:
+                node = graph_def.new_constant(name, np.zeros(shape), tensors.data_type(dtype))
+            self._zeros_like[like] = self._add(node, reader)
+        return self._zeros_like[like]
+
     def _stacked(self, reader: NodeDef, elements: Sequence[Element]) -> Tensor:
         whole = _whole(elements)
         if whole is not None:
             return self._now.get(whole, whole)
-        inputs = [str(self._element(element)) for element in elements]
+        inputs = [str(self._element(reader, element)) for element in elements]
         node = graph_def.new_node(self._graph.unused_name(reader.name + "/pack"), "Pack", tuple(inputs))
         set_attribute(node, "N", len(inputs))
         set_attribute(node, "axis", 0)
@@ -239,7 +261,7 @@ class _Making:
         return self._add(node, reader)
 
     def _joined(self, reader: NodeDef, elements: Sequence[Element]) -> Tensor:
-        inputs = [self._element(element) for element in elements]
+        inputs = [self._element(reader, element) for element in elements]
         if len(inputs) == 1:
             return inputs[0]
         axis = graph_def.new_constant(self._graph.unused_name(reader.name + "/axis"), np.asarray(0, np.int32))

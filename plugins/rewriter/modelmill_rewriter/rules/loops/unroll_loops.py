@@ -39,6 +39,7 @@ from modelmill_rewriter.rules.loops._about_unrolling import (
     needed_nodes,
     require_it_can_be_written_out,
 )
+from modelmill_rewriter.rules.loops.unpack_arrays import UnpackArrays
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Refusal, Report, Target, Tensor, argument, places
 
 
@@ -54,9 +55,9 @@ class UnrollLoops(Pass):
     def apply(self, graph: GraphIndex, target: Target) -> Report:
         """Unroll the loops of TensorFlow 1, inner ones first, then those of TensorFlow 2, outer ones first.
 
+        How often a loop runs may depend on how much another one gathered, so arrays are unpacked in between.
         Raises StepError INVALID_OPTION.
         """
-        del target
         if self.max_iterations < 0:
             raise StepError(
                 "INVALID_OPTION",
@@ -64,12 +65,17 @@ class UnrollLoops(Pass):
                 "are to be written out.".format(self.max_iterations),
                 {"rule": self.name, "option": "max_iterations", "value": self.max_iterations},
             )
-        work = _Work(graph, self.max_iterations)
-        work.unroll_frames()
-        work.unroll_whiles()
-        if work.fired:
-            graph.forget_shapes()
-        return Report(self.name, tuple(work.fired), tuple(Refusal(*item) for item in work.refused.items()))
+        fired: List[Firing] = []
+        while True:
+            work = _Work(graph, self.max_iterations)
+            work.unroll_frames()
+            work.unroll_whiles()
+            if work.fired:
+                graph.forget_shapes()
+            fired += work.fired
+            if not work.fired or not work.refused:
+                return Report(self.name, tuple(fired), tuple(Refusal(*item) for item in work.refused.items()))
+            fired += UnpackArrays().apply(graph, target).fired
 
 
 class _Work:

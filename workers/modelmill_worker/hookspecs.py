@@ -6,7 +6,7 @@ Mark an implementation with `hookimpl` and name its module in the entry-point gr
     shouter = "modelmill_shouter"
 """
 
-from typing import Iterator
+from typing import Any, Iterator
 
 import pluggy
 
@@ -42,4 +42,17 @@ def modelmill_error_hints(failure: FailedStep) -> Iterator[ErrorHint]:  # type: 
         def modelmill_error_hints(failure):
             if "sstable (bad magic number)" in failure.log_tail:
                 yield ErrorHint("CHECKPOINT_PREFIX", "Give the prefix, such as model.ckpt-100, not one of its files.")
+    """
+
+
+@hookspec
+def modelmill_rewrite_rules() -> Iterator[Any]:  # type: ignore[empty-body]
+    """Yield rewrite rules of your own: instances of `modelmill_rewriter.rules_api.Rule` or `Pass`.
+
+    Called in every step that rewrites a graph. Users name a rule with `--rewrite`; one with `runs_for` also runs in the
+    sequences of the targets that it names there.
+
+        @hookimpl
+        def modelmill_rewrite_rules():
+            yield FuseRelus()
     """

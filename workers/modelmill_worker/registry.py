@@ -142,6 +142,19 @@ def load() -> Registry:
     return registry
 
 
+def yielded_by(hook: str) -> List[Tuple[str, Any]]:
+    """What the installed distributions yield for a hook without arguments: pairs of (distribution, item).
+
+    For plug-ins that others add to. What cannot be imported is passed over: `load` has said so.
+    """
+    found: List[Tuple[str, Any]] = []
+    for source in _sources():
+        module = _import(source, Registry())
+        if module is not None:
+            found.extend((source.distribution, item) for item in _call(module, hook))
+    return found
+
+
 def _sources() -> List[_Source]:
     """Every entry point of the group; a distribution found twice on the path counts once, as imports go."""
     seen: Set[str] = set()

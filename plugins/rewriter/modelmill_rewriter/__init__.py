@@ -91,25 +91,21 @@ def run_rewrite(step: Step) -> Dict[str, Any]:
     from modelmill_worker import graph_def, weights_beside
 
     from modelmill_rewriter._target import Target, parse_version
-    from modelmill_rewriter._tensor import parse_tensor
+    from modelmill_rewriter.interfaces import interface_of, signature_after
     from modelmill_rewriter.rewriting import rewrite_graph
-    from modelmill_rewriter.rules_api import Interface
     from modelmill_rewriter.sequences import passes_for
+    from modelmill_rewriter.third_parties import third_party_passes
 
     options = step.options
-    passes = passes_for(options.target, options.rewrite, options.no_rewrite)
+    passes = passes_for(options.target, options.rewrite, options.no_rewrite, third_party_passes())
     target = Target(options.target, parse_version(options.tensorflow))
     model = step.inputs["model"].path
     named = signature.read(model)
-    interface = Interface(
-        inputs=tuple(parse_tensor(tensor.tensor) for tensor in named.inputs),
-        outputs=tuple(parse_tensor(name) for name in [it.tensor for it in named.outputs] + list(named.initializers)),
-    )
     graph = graph_def.read(model / weights_beside.GRAPH_FILE)
-    rewritten, reports = rewrite_graph(graph, interface, passes, target, step.progress)
-    weights_beside.write(step.output, rewritten, weights_beside.contents(model, rewritten))
-    signature.write(step.output, named)
+    rewritten = rewrite_graph(graph, interface_of(named), passes, target, step.progress)
+    weights_beside.write(step.output, rewritten.graph, weights_beside.contents(model, rewritten.graph))
+    signature.write(step.output, signature_after(named, rewritten.index))
     return {
-        "rules": [report.to_json() for report in reports],
-        "notes": [report.note for report in reports if report.note],
+        "rules": [report.to_json() for report in rewritten.reports],
+        "notes": [report.note for report in rewritten.reports if report.note],
     }

@@ -6,10 +6,11 @@ depends on what it matches and not on the size of the graph.
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from types import SimpleNamespace
+from typing import Any, Container, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
-from modelmill_worker import graph_def, op_versions, tensors, weights_beside
+from modelmill_worker import graph_def, op_versions, shapes, tensor_types, tensors, weights_beside
 from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
 
 from modelmill_rewriter._operations import FORWARDING, PREDICATES
@@ -39,9 +40,9 @@ class GraphIndex:
     """
 
     def __init__(self, graph: GraphDef, interface: Interface) -> None:
-        self.interface = interface
-        self.kept = interface.nodes
-        self._fed = frozenset(tensor.node for tensor in interface.inputs)
+        #: Whether a pass has given the model another interface, or may have.
+        self.interface_changed = False
+        self._take_for_interface(interface)
         self._source = graph
         self._nodes: Dict[str, NodeDef] = {node.name: node for node in graph.node}
         self._positions = {name: position for position, name in enumerate(self._nodes)}
@@ -51,6 +52,9 @@ class GraphIndex:
         #: What `_layout.py` has found out, by the node whose first output it is. A change keeps every value that
         #: it keeps the name of, so this stays true until the name goes.
         self.layouts: Dict[str, Any] = {}
+        self._shapes: Optional[shapes.Shapes] = None
+        #: What each renamed node was called at first, by what it is called now.
+        self._first_names: Dict[str, str] = {}
         for node in graph.node:
             self._connect(node)
 
@@ -69,6 +73,15 @@ class GraphIndex:
     def node(self, name: str) -> NodeDef:
         """The NodeDef of that name; read it, but change it through this class only."""
         return self._nodes[name]
+
+    def nodes_with(self, *operations: str) -> Tuple[str, ...]:
+        """The nodes of these operations, in the order in which the graph will be written."""
+        return tuple(name for name in self.names() if self._nodes[name].op in operations)
+
+    @property
+    def functions(self) -> Any:
+        """The FunctionDefs of the library, as the message holds them."""
+        return self._source.library.function
 
     @property
     def producer(self) -> int:
@@ -116,19 +129,36 @@ class GraphIndex:
         return self._arrays[name]
 
     def dtype(self, tensor: Tensor) -> int:
-        """The dtype of a tensor, by its number in types.proto; 0 where the node's attributes do not tell."""
+        """The dtype of a tensor, by its number in types.proto; 0 where its node does not tell."""
         node = self._nodes[tensor.node]
         if node.op in PREDICATES:
             return _BOOL
-        attributes = node.attr
-        for key in ("DstT", "out_type", "output_type", "Tout", "dtype", "T"):
-            if key in attributes and attributes[key].type:
-                return int(attributes[key].type)
-        return 0
+        name = tensor_types.output_dtype(node, tensor.output)
+        return 0 if name == "unknown" else tensors.data_type_named(name).number
 
-    def unused_name(self, wanted: str, taken: Iterable[str] = ()) -> str:
+    def constant(self, tensor: Tensor) -> Optional[np.ndarray]:
+        """The value of a tensor that is the same whenever the model runs: a Const, or arithmetic on such; else None."""
+        from modelmill_rewriter._constants import constant_value  # which needs this module
+
+        return constant_value(self, tensor)
+
+    def shape(self, tensor: Tensor) -> Optional[Tuple[int, ...]]:
+        """The shape of a tensor, -1 for a dimension that is not known; None where not even the rank is.
+
+        The first question takes a walk over the graph, which is remembered.
+        """
+        if self._shapes is None:
+            self._shapes = shapes.infer(self._message_like(self._nodes.values()))
+        elif tensor.node not in self._shapes.outputs:
+            self._shapes.extend(self._message_like(self._unmet(tensor.node, self._shapes)))
+        return self._shapes.of(str(tensor)).shape
+
+    def first_name(self, name: str) -> str:
+        """What a node was called before any pass renamed it."""
+        return self._first_names.get(name, name)
+
+    def unused_name(self, wanted: str, taken: Container[str] = ()) -> str:
         """`wanted`, or `wanted_1`, `wanted_2` ... where it is taken."""
-        taken = frozenset(taken)
         name, number = wanted, 0
         while name in self._nodes or name in taken:
             number += 1
@@ -137,11 +167,29 @@ class GraphIndex:
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
-    def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
-        """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
-        position = self._positions[name]
-        self._disconnect(self._nodes.pop(name))
+    def set_interface(self, interface: Interface) -> None:
+        """Say by which tensors the model is used from now on; for passes with `changes_interface` only."""
+        self.interface_changed = True
+        self._take_for_interface(interface)
+
+    def edit(self, name: str) -> NodeDef:
+        """A node to change in place: its operation, its attributes and its device, but not its name or its inputs.
+
+        Where the shapes of what it gives out change, call `forget_shapes` afterwards.
+        """
         self._arrays.pop(name, None)
+        self.layouts.pop(name, None)
+        return self._nodes[name]
+
+    def forget_shapes(self) -> None:
+        """Work out all shapes anew, as an input has got another."""
+        self._shapes = None
+        self.layouts.clear()
+
+    def add(self, nodes: Iterable[NodeDef], beside: str) -> None:
+        """Add new nodes, to be written where the node `beside` is; what they read must be there or among them."""
+        position = self._positions[beside]
+        nodes = list(nodes)
         for node in nodes:
             self._nodes[node.name] = node
             self._positions[node.name] = position
@@ -149,12 +197,58 @@ class GraphIndex:
         for node in nodes:
             self._connect(node)
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give nodes new names, which nothing else has; who reads, awaits or lies beside them follows.
+
+        Takes time in the size of the graph: rename many at once.
+        """
+        for node in self._nodes.values():
+            node.name = names.get(node.name, node.name)
+            for position, entry in enumerate(node.input):
+                if node_name(entry) in names:
+                    node.input[position] = _renamed(entry, names)
+            if "_class" in node.attr:
+                classes = node.attr["_class"].list.s
+                classes[:] = [_renamed_class(item, names) for item in classes]
+        self._first_names.update((new, self.first_name(old)) for old, new in names.items())
+        self._nodes = {node.name: node for node in self._nodes.values()}
+        self._positions = {names.get(name, name): position for name, position in self._positions.items()}
+        self._consumers = {
+            names.get(name, name): {names.get(reader, reader): count for reader, count in readers.items()}
+            for name, readers in self._consumers.items()
+        }
+        self._arrays.clear()
+        self.forget_shapes()
+        inputs, outputs = (
+            tuple(Tensor(names.get(tensor.node, tensor.node), tensor.output) for tensor in side)
+            for side in (self.interface.inputs, self.interface.outputs)
+        )
+        self.set_interface(Interface(inputs, outputs))
+
+    def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
+        """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
+        self._disconnect(self._nodes.pop(name))
+        self._forget(name)
+        self.add(nodes, name)
+
     def redirect(self, old: str, new: Tensor) -> Tuple[str, ...]:
         """Let whoever reads or awaits a node's first output read or await another tensor; returns who was changed."""
         changed = self.consumers(old)
         for consumer in changed:
             self.set_inputs(consumer, [_redirected(entry, old, new) for entry in self._nodes[consumer].input])
         return changed
+
+    def redirect_tensor(self, old: Tensor, new: Tensor) -> Tuple[str, ...]:
+        """Let whoever reads a tensor, whichever output it is, read another one; returns who was changed.
+
+        Who awaits its node goes on awaiting it.
+        """
+        changed = [name for name in self.consumers(old.node) if old in self.data_inputs(name)]
+        for consumer in changed:
+            entries = self._nodes[consumer].input
+            spellings = [entry if is_control(entry) or parse_tensor(entry) != old else str(new) for entry in entries]
+            self.set_inputs(consumer, spellings)
+        return tuple(changed)
 
     def set_inputs(self, name: str, spellings: Iterable[str]) -> None:
         """Give a node other inputs; a control dependency named twice is kept once."""
@@ -205,12 +299,38 @@ class GraphIndex:
             graph.node.add().CopyFrom(self._nodes[name])
         return graph
 
+    def _take_for_interface(self, interface: Interface) -> None:
+        self.interface = interface
+        self.kept = interface.nodes
+        self._fed = frozenset(tensor.node for tensor in interface.inputs)
+
     def _remove(self, name: str) -> None:
         self._disconnect(self._nodes.pop(name))
         self._consumers.pop(name)
         self._positions.pop(name)
-        self._arrays.pop(name, None)
         self.layouts.pop(name, None)
+        self._forget(name)
+
+    def _forget(self, name: str) -> None:
+        """What is known of a node that is about to go or to be another."""
+        self._arrays.pop(name, None)
+        if self._shapes is not None:
+            self._shapes.outputs.pop(name, None)
+
+    def _message_like(self, nodes: Iterable[NodeDef]) -> Any:
+        """These nodes with the fields of a GraphDef, without copying them."""
+        return SimpleNamespace(node=list(nodes), library=self._source.library, versions=self._source.versions)
+
+    def _unmet(self, name: str, known: shapes.Shapes) -> List[NodeDef]:
+        """The node and those above it of which no shape is known yet."""
+        found = {name: self._nodes[name]}
+        waiting = [name]
+        while waiting:
+            for tensor in self.data_inputs(waiting.pop()):
+                if tensor.node not in found and tensor.node not in known.outputs:
+                    found[tensor.node] = self._nodes[tensor.node]
+                    waiting.append(tensor.node)
+        return list(found.values())
 
     def _connect(self, node: NodeDef) -> None:
         for entry in node.input:
@@ -236,6 +356,17 @@ class GraphIndex:
             del node.attr["_class"]
         elif len(found) < len(classes):
             classes[:] = found
+
+
+def _renamed(entry: str, names: Mapping[str, str]) -> str:
+    old = node_name(entry)
+    return entry.replace(old, names[old], 1)
+
+
+def _renamed_class(item: bytes, names: Mapping[str, str]) -> bytes:
+    """A colocation ("loc:@node") with the node's new name."""
+    name = item[5:].decode() if item.startswith(b"loc:@") else ""
+    return b"loc:@" + names[name].encode() if name in names else item
 
 
 def _redirected(entry: str, old: str, new: Tensor) -> str:

@@ -25,15 +25,17 @@ class _Found:
 
     bindings: Tuple[Tuple[str, Tensor], ...] = ()
     nodes: Tuple[str, ...] = ()
+    named: Tuple[Tuple[str, str], ...] = ()
 
     def bound(self, name: str) -> Optional[Tensor]:
         return dict(self.bindings).get(name)
 
     def binding(self, name: str, tensor: Tensor) -> "_Found":
-        return _Found(self.bindings + ((name, tensor),), self.nodes) if name else self
+        return _Found(self.bindings + ((name, tensor),), self.nodes, self.named) if name else self
 
-    def passing(self, name: str) -> "_Found":
-        return _Found(self.bindings, self.nodes if name in self.nodes else self.nodes + (name,))
+    def passing(self, name: str, known_as: str = "") -> "_Found":
+        nodes = self.nodes if name in self.nodes else self.nodes + (name,)
+        return _Found(self.bindings, nodes, self.named + ((known_as, name),) if known_as else self.named)
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,28 @@ class Match:
     bindings: Dict[str, Tensor]
     graph: GraphIndex = field(repr=False)
     target: Target
+    named: Dict[str, str] = field(default_factory=dict)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.bindings
+        """Whether the alternative that matched has a variable, or a named operation, of that name."""
+        return name in self.bindings or name in self.named
 
     def __getitem__(self, name: str) -> Tensor:
         """The tensor that a variable of the pattern stands for."""
         return self.bindings[name]
+
+    def node(self, name: str) -> NodeDef:
+        """The node that an operation of the pattern with that `name` lies on."""
+        return self.graph.node(self.named[name])
+
+    def shape(self, name: str) -> Optional[Tuple[int, ...]]:
+        """The shape of a variable's tensor, -1 for what is not known of it; None where nothing is."""
+        return self.graph.shape(self.bindings[name])
+
+    def dtype_of(self, name: str) -> Optional[tensors.DataType]:
+        """The data type of a variable's tensor; None where its node does not tell."""
+        number = self.graph.dtype(self.bindings[name])
+        return tensors.data_type(number) if number else None
 
     def constant(self, name: str) -> Optional[np.ndarray]:
         """The value of a variable's tensor where the graph fixes it, else None."""
@@ -117,7 +134,7 @@ class Matcher:
         """Every way in which the pattern ends in this node."""
         for root in self._roots.get(self._graph.node(name).op, ()):
             for found in self._operation(root, name, _Found()):
-                yield Match(name, found.nodes, dict(found.bindings), self._graph, self._target)
+                yield Match(name, found.nodes, dict(found.bindings), self._graph, self._target, dict(found.named))
 
     def _tensor(self, pattern: Pattern, tensor: Tensor, found: _Found) -> Iterator[_Found]:
         if isinstance(pattern, Operation):
@@ -164,7 +181,7 @@ class Matcher:
             return
         if self._graph.is_fed(name):
             return
-        found = found.passing(name)
+        found = found.passing(name, pattern.name)
         yield from self._operands(pattern.operands, operands, found)
         if pattern.commutes:
             yield from self._operands(pattern.operands, operands[::-1], found)

@@ -2,7 +2,7 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, Tuple
+from typing import Any, ClassVar, Dict, NamedTuple, Optional, Tuple
 
 from modelmill_worker.errors import StepError
 
@@ -48,15 +48,22 @@ class Report:
 
 @dataclass(frozen=True)
 class Pass(abc.ABC):
-    """A change to a whole graph; a subclass's fields are its options.
+    """A change to a whole graph; a subclass's fields are its options, made with `_arguments.argument`.
 
     Contract, asserted by `run`: a valid graph goes in and a valid graph comes out, and the model's inputs and
-    outputs have the names and the dtypes that they had. See `_validity.py` for what is valid.
+    outputs have the names, the dtypes and the shapes that they had. See `_validity.py` for what is valid. What a pass
+    says of functions and of control flow is its own matter: one that is not about them leaves them as they are.
+
+    changes_interface: whether the pass may give the model other inputs and outputs (`GraphIndex.set_interface`), or
+        the same ones other names, dtypes or shapes.
+    runs_for: the targets in whose sequences a third party's pass runs; one of our own is named in `sequences.py`.
     """
 
     name: ClassVar[str]
     #: One line for people.
     summary: ClassVar[str]
+    changes_interface: ClassVar[bool] = False
+    runs_for: ClassVar[Tuple[str, ...]] = ()
 
     @abc.abstractmethod
     def apply(self, graph: GraphIndex, target: Target) -> Report:
@@ -67,26 +74,51 @@ class Pass(abc.ABC):
 
         Raises StepError RULE_BROKE_GRAPH or RULE_CHANGED_INTERFACE, which are the pass's fault.
         """
-        dtypes = _interface_dtypes(graph)
+        before = _described(graph)
         report = self.apply(graph, target)
+        if self.changes_interface and report.fired:
+            graph.set_interface(graph.interface)
+            graph.forget_shapes()
         if report.fired:
             require_still_valid(graph, self.name)
-            _require_same_dtypes(self.name, dtypes, _interface_dtypes(graph))
+            if not self.changes_interface:
+                _require_same(self.name, before, _described(graph))
         return report
 
 
-def _interface_dtypes(graph: GraphIndex) -> Dict[Tensor, int]:
-    return {tensor: graph.dtype(tensor) for tensor in graph.interface.inputs + graph.interface.outputs}
+class _Described(NamedTuple):
+    """What users rely on in an input or output; the dtype by its number, 0 where it is not told."""
+
+    dtype: int
+    #: Of an input, as its Placeholder declares it; outputs are compared once all passes have run.
+    shape: Optional[bytes]
 
 
-def _require_same_dtypes(rule: str, before: Dict[Tensor, int], after: Dict[Tensor, int]) -> None:
-    for tensor, dtype in before.items():
-        if dtype and after[tensor] != dtype:
-            raise StepError(
-                "RULE_CHANGED_INTERFACE",
-                "The rule {!r} changed the dtype of {}. Leave it out with --no-rewrite {}, and report it.".format(
-                    rule, tensor, rule
-                ),
-                {"rule": rule, "tensor": str(tensor)},
-                fault="TOOL",
-            )
+def _described(graph: GraphIndex) -> Dict[Tensor, _Described]:
+    inputs, outputs = graph.interface.inputs, graph.interface.outputs
+    found = {tensor: _Described(graph.dtype(tensor), None) for tensor in outputs}
+    for tensor in inputs:
+        attributes = graph.node(tensor.node).attr
+        declared = attributes["shape"].SerializeToString(deterministic=True) if "shape" in attributes else None
+        found[tensor] = _Described(graph.dtype(tensor), declared)
+    return found
+
+
+def _require_same(rule: str, before: Dict[Tensor, _Described], after: Dict[Tensor, _Described]) -> None:
+    if list(before) != list(after):
+        raise changed_interface(rule, "which tensors are the model's inputs and outputs", "")
+    for tensor, described in before.items():
+        if described.dtype and after[tensor].dtype != described.dtype:
+            raise changed_interface(rule, "the dtype of {}".format(tensor), str(tensor))
+        if after[tensor].shape != described.shape:
+            raise changed_interface(rule, "the shape of {}".format(tensor), str(tensor))
+
+
+def changed_interface(rule: str, what: str, tensor: str) -> StepError:
+    """The error for a pass that changed what it must keep."""
+    return StepError(
+        "RULE_CHANGED_INTERFACE",
+        "The rule {!r} changed {}. Leave it out with --no-rewrite {}, and report it.".format(rule, what, rule),
+        {"rule": rule, "tensor": tensor},
+        fault="TOOL",
+    )

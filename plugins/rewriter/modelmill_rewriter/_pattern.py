@@ -69,6 +69,7 @@ class Operation(Pattern):
 
     open_ended: the node may have more operands than the pattern names.
     where: a condition on the node, for its attributes.
+    name: how a rule asks for the node; empty where none does.
     """
 
     operations: Tuple[str, ...]
@@ -77,6 +78,7 @@ class Operation(Pattern):
     open_ended: bool = False
     output: int = 0
     where: Optional[Callable[[NodeDef], bool]] = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,15 @@ def op(
     open_ended: bool = False,
     output: int = 0,
     where: Optional[Callable[[NodeDef], bool]] = None,
+    name: str = "",
 ) -> Operation:
-    """A node of this operation, or of one of these, where it has just these operands (at least these: `open_ended`)."""
+    """A node of this operation, or of one of these, where it has just these operands (at least these: `open_ended`).
+
+    name: by which `match.node` gives the node itself, for its attributes.
+    """
     names = (operations,) if isinstance(operations, str) else operations
-    return Operation(names, tuple(_pattern(operand) for operand in operands), commutes, open_ended, output, where)
+    patterns = tuple(_pattern(operand) for operand in operands)
+    return Operation(names, patterns, commutes, open_ended, output, where, name)
 
 
 def either(*alternatives: Pattern) -> Either:

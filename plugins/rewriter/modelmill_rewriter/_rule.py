@@ -50,9 +50,12 @@ class Rule(Pass):
 
     may_share: whether the rule also applies where nodes inside the match are used elsewhere, or are outputs of the
         model. They stay then, and their values with them, but what they compute is computed twice.
+    inside_control_flow: whether the rule also applies inside TensorFlow 1's loops and conditions: only where what it
+        builds reads nothing but what the match read there.
     """
 
     may_share: ClassVar[bool] = False
+    inside_control_flow: ClassVar[bool] = False
 
     @abc.abstractmethod
     def pattern(self) -> Pattern:
@@ -132,8 +135,11 @@ class _Application:
         if verdict.answer is not Answer.YES:
             return verdict
         place = self._places.get(match.root, OUTSIDE)
-        if place != OUTSIDE:
+        if place != OUTSIDE and not self._rule.inside_control_flow:
             return no("it lies inside {}".format(_describe(place)))
+        other = self._other_output(match.root)
+        if other is not None:
+            return no("its output {} is also used".format(other.output))
         if not self._rule.may_share:
             shared = match.shared_node()
             if shared is not None and shared in self._graph.kept:
@@ -142,13 +148,20 @@ class _Application:
                 return no("its part {!r} is also used elsewhere".format(shared))
         return verdict
 
+    def _other_output(self, root: str) -> Optional[Tensor]:
+        """An output of the root beside its first that something reads or the model gives out; None if none is."""
+        interface = self._graph.interface
+        read = [tensor for name in self._graph.consumers(root) for tensor in self._graph.data_inputs(name)]
+        used = [*interface.inputs, *interface.outputs, *read]
+        return next((tensor for tensor in used if tensor.node == root and tensor.output), None)
+
     def _replace(self, match: Match) -> Tuple[str, ...]:
         """Returns the nodes that read something else than before."""
         self._require_an_end(match)
         make = Builder(match)
         result = self._rule.rewrite(match, make)
         built = {node.name: node for node in make.nodes}
-        if result.node not in built and self._must_stay(match):
+        if (result.node not in built and self._must_stay(match)) or (result.node in built and result.output):
             result = make.node("Identity", result)
             built[result.node] = make.nodes[-1]
         if result.node not in built:

@@ -12,6 +12,7 @@ from modelmill_rewriter._tensor import parse_tensor
 from modelmill_rewriter.rewriting import rewrite_graph
 from modelmill_rewriter.rules_api import Interface, Report, Target
 from modelmill_rewriter.sequences import SEQUENCES, passes_for
+from modelmill_rewriter.third_parties import third_party_passes
 
 #: How many nodes are named for one rule.
 _NAMED = 10
@@ -41,8 +42,7 @@ def preview(tree: Tree, outputs: Sequence[str], progress: Callable[[float, str],
 def _reports(tree: Tree, outputs: Sequence[str], target: str) -> Sequence[Report]:
     """What a rewrite for a target reports. The graph is read anew and let go: rules use it up, and it may be large."""
     graph, interface = _read(tree, outputs)
-    _, reports = rewrite_graph(graph, interface, passes_for(target, (), ()), Target(target))
-    return reports
+    return rewrite_graph(graph, interface, passes_for(target, (), (), third_party_passes()), Target(target)).reports
 
 
 def _read(tree: Tree, outputs: Sequence[str]) -> Tuple[GraphDef, Interface]:

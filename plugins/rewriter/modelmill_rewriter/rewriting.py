@@ -1,13 +1,27 @@
 """Runs passes over a graph, one after the other."""
 
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from modelmill_worker.graph_def import GraphDef
 
+from modelmill_rewriter._pass import changed_interface
 from modelmill_rewriter._validity import require_valid
-from modelmill_rewriter.rules_api import Firing, GraphIndex, Interface, Pass, Refusal, Report, Target
+from modelmill_rewriter.rules_api import Firing, GraphIndex, Interface, Pass, Refusal, Report, Target, Tensor
 
 Progress = Callable[[float, str], None]
+_Shapes = Dict[Tensor, Optional[Tuple[int, ...]]]
+
+
+class Rewritten(NamedTuple):
+    """What passes made of a graph.
+
+    reports: one for each rule, in the order of first use.
+    index: the same graph, to be asked by what it is used now, and what is known of that.
+    """
+
+    graph: GraphDef
+    reports: Tuple[Report, ...]
+    index: GraphIndex
 
 
 def rewrite_graph(
@@ -16,21 +30,70 @@ def rewrite_graph(
     passes: Sequence[Pass],
     target: Target,
     progress: Optional[Progress] = None,
-) -> Tuple[GraphDef, Tuple[Report, ...]]:
-    """The rewritten graph, and a report for each rule in the order of first use.
+    after_each: Optional[Callable[[Pass, GraphIndex, Report], None]] = None,
+) -> Rewritten:
+    """The rewritten graph, and what was done.
 
     `graph` is used up: hand in a copy where it is needed afterwards.
-    Raises StepError GRAPH_INVALID for a broken graph, and RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or
-    REWRITE_DOES_NOT_END for a broken rule.
+    after_each: called when a pass has run, with the graph as it is then.
+
+    Raises StepError GRAPH_INVALID for a broken graph, RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or REWRITE_DOES_NOT_END
+    for a broken rule, and INVALID_OPTION for an option that a pass cannot use with this graph.
     """
     require_valid(graph, interface)
     index = GraphIndex(graph, interface)
+    kept = _Kept(index)
     reports: List[Report] = []
     for number, item in enumerate(passes):
         if progress is not None:
             progress(number / len(passes), item.name)
+        if item.changes_interface:
+            kept.require()
         reports.append(item.run(index, target))
-    return index.to_graph_def(), _merged(reports)
+        kept.ran(item, reports[-1])
+        if after_each is not None:
+            after_each(item, index, reports[-1])
+    kept.require()
+    return Rewritten(index.to_graph_def(), _merged(reports), index)
+
+
+class _Kept:
+    """Sees to it that the shapes of outputs stay as they are while passes run that must keep them."""
+
+    def __init__(self, graph: GraphIndex) -> None:
+        self._graph = graph
+        self._shapes = self._now()
+        self._fired: List[str] = []
+
+    def ran(self, item: Pass, report: Report) -> None:
+        """Take note of a pass that has run."""
+        if item.changes_interface:
+            self._shapes = self._now()
+        elif report.fired:
+            self._fired.append(item.name)
+
+    def require(self) -> None:
+        """Raise StepError RULE_CHANGED_INTERFACE where an output's shape contradicts what it was.
+
+        A shape that only became better known, or less, contradicts nothing.
+        """
+        if not self._fired:
+            return
+        self._graph.forget_shapes()
+        after = self._now()
+        for tensor, before in self._shapes.items():
+            if not _agree(before, after.get(tensor)):
+                raise changed_interface(", ".join(self._fired), "the shape of {}".format(tensor), str(tensor))
+        self._fired = []
+
+    def _now(self) -> _Shapes:
+        return {tensor: self._graph.shape(tensor) for tensor in self._graph.interface.outputs}
+
+
+def _agree(first: Optional[Tuple[int, ...]], second: Optional[Tuple[int, ...]]) -> bool:
+    if first is None or second is None:
+        return True
+    return len(first) == len(second) and all(one == other or -1 in (one, other) for one, other in zip(first, second))
 
 
 def _merged(reports: Sequence[Report]) -> Tuple[Report, ...]:

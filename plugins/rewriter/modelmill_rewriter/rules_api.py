@@ -1,6 +1,7 @@
 """All that a rule or a pass is written with. How: README.md; an example: rules/canonical/prelu.py."""
 
-from modelmill_rewriter._builder import Attribute, Builder, Dtype
+from modelmill_rewriter._arguments import argument
+from modelmill_rewriter._builder import Attribute, Builder, Dtype, ShapeOf, set_attribute
 from modelmill_rewriter._control_flow import OUTSIDE, Place, places
 from modelmill_rewriter._graph_index import GraphIndex, Interface
 from modelmill_rewriter._layout import Layout
@@ -41,10 +42,12 @@ __all__ = [
     "Refusal",
     "Report",
     "Rule",
+    "ShapeOf",
     "Target",
     "Tensor",
     "Verdict",
     "absolute",
+    "argument",
     "constant",
     "either",
     "maximum",
@@ -54,5 +57,6 @@ __all__ = [
     "op",
     "places",
     "relu",
+    "set_attribute",
     "value",
 ]

@@ -1,10 +1,11 @@
 """Which passes run for which target, in which order: data, and the choice that a user makes from it."""
 
 import difflib
-from typing import Dict, Iterable, List, Tuple
+from typing import Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from modelmill_worker.errors import StepError
 
+from modelmill_rewriter._arguments import Call, parse_calls, with_arguments
 from modelmill_rewriter.rules import PASSES
 from modelmill_rewriter.rules_api import Pass
 
@@ -27,42 +28,67 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tfjs": ("remove_training_nodes", "prelu", "remove_default_attributes"),
 }
 
-_PASSES: Dict[str, Pass] = {item.name: item for item in PASSES}
+#: What runs behind third parties' passes.
+_LAST = "remove_default_attributes"
 
 
-def known_names() -> List[str]:
-    """What a user can name: passes and groups, sorted."""
-    return sorted(list(_PASSES) + list(GROUPS))
+def known_names(others: Sequence[Pass] = ()) -> List[str]:
+    """What a user can name: passes and groups, sorted. others: the passes of third parties."""
+    return sorted([item.name for item in (*PASSES, *others)] + list(GROUPS))
 
 
-def passes_for(target: str, chosen: Tuple[str, ...], left_out: Tuple[str, ...]) -> Tuple[Pass, ...]:
+def passes_for(
+    target: str, chosen: Iterable[str], left_out: Iterable[str], others: Sequence[Pass] = ()
+) -> Tuple[Pass, ...]:
     """The passes to run.
 
     target: whose sequence to take; an unknown or empty one gets the default.
-    chosen: run exactly these, in this order, whatever the target; none means the target's sequence.
+    chosen: run exactly these, in this order, whatever the target; none means the target's sequence. Each text names
+        one or more, with options where it says so (see `_arguments.py`).
     left_out: of those, do not run these.
+    others: the passes of third parties; those that are there for the target run before the attributes are dropped.
 
-    Raises StepError UNKNOWN_RULE.
+    Raises StepError UNKNOWN_RULE or INVALID_OPTION.
     """
-    names = _expanded(chosen or SEQUENCES.get(target, DEFAULT))
-    unwanted = frozenset(_expanded(left_out))
-    return tuple(_PASSES[name] for name in names if name not in unwanted)
+    passes = {item.name: item for item in (*PASSES, *others)}
+    calls = [call for text in chosen for call in parse_calls(text)]
+    if not calls:
+        calls = [Call(name) for name in _sequence(target, others)]
+    unwanted = frozenset(call.name for text in left_out for call in _expanded(parse_calls(text), passes))
+    return tuple(
+        with_arguments(passes[call.name], call.arguments)
+        for call in _expanded(calls, passes)
+        if call.name not in unwanted
+    )
 
 
-def _expanded(names: Iterable[str]) -> List[str]:
-    expanded: List[str] = []
-    for name in names:
-        if name in GROUPS:
-            expanded.extend(GROUPS[name])
-        elif name in _PASSES:
-            expanded.append(name)
+def _sequence(target: str, others: Sequence[Pass]) -> Iterator[str]:
+    for name in SEQUENCES.get(target, DEFAULT):
+        if name == _LAST:
+            yield from (item.name for item in others if target in item.runs_for)
+        yield name
+
+
+def _expanded(calls: Iterable[Call], passes: Dict[str, Pass]) -> Iterator[Call]:
+    for call in calls:
+        if call.name in passes:
+            yield call
+        elif call.name not in GROUPS:
+            raise _unknown(call.name, sorted([*passes, *GROUPS]))
+        elif call.arguments:
+            raise StepError(
+                "INVALID_OPTION",
+                "{} stands for several rules and has no options. Name the rule that you mean: {}.".format(
+                    call.name, ", ".join(GROUPS[call.name])
+                ),
+                {"rule": call.name, "rules": list(GROUPS[call.name])},
+            )
         else:
-            raise _unknown(name)
-    return expanded
+            yield from _expanded([Call(name) for name in GROUPS[call.name]], passes)
 
 
-def _unknown(name: str) -> StepError:
-    known = sorted(known_names(), key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
+def _unknown(name: str, names: Sequence[str]) -> StepError:
+    known = sorted(names, key=lambda other: -difflib.SequenceMatcher(None, name, other).ratio())
     return StepError(
         "UNKNOWN_RULE",
         "There is no rewrite rule {!r}. Did you mean {!r}? There are: {}.".format(name, known[0], ", ".join(known)),

@@ -48,7 +48,7 @@ SELECTIONS = {
     "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
     "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
     "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE, SHAPES), (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS)),
-    "tf-2.15": Selection((*TENSORFLOW, SHAPES), (NEEDS_NODE,)),
+    "tf-2.15": Selection((*TENSORFLOW, "tests/unit/rewriter", SHAPES), (NEEDS_NODE,)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),

@@ -5,7 +5,7 @@ first input tells, less what a second walk over the loop contradicts. Functions 
 with what is known of the arguments.
 """
 
-from collections import deque
+from collections import ChainMap, deque
 from dataclasses import replace
 from typing import Deque, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -66,7 +66,7 @@ Outputs = Tuple[Known, ...]
 class Shapes:
     """What is known of every tensor of a graph, and of the functions that it calls."""
 
-    def __init__(self, outputs: Mapping[str, Outputs], called: Mapping[str, "Shapes"]) -> None:
+    def __init__(self, outputs: Dict[str, Outputs], called: Dict[str, "Shapes"]) -> None:
         #: Node name to its outputs, in order.
         self.outputs = outputs
         #: Name of a calling node to the shapes inside the function that it calls; a loop's are those of its body.
@@ -78,6 +78,15 @@ class Shapes:
         index = graph_def.output_index(reference.lstrip("^"))
         return outputs[index] if index < len(outputs) else Known()
 
+    def extend(self, graph: GraphDef) -> None:
+        """Work out the shapes of nodes that were added to the graph since, outside loops.
+
+        graph: has those nodes alone; what they read and is not among them must be known already.
+        """
+        walk = _Walk(_library(graph), int(graph.versions.producer), 0, _Visits())
+        self.outputs.update(walk.onto(list(graph.node), self.outputs))
+        self.called.update(walk.called)
+
 
 def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -> Shapes:
     """The shapes of all tensors of a graph.
@@ -86,11 +95,14 @@ def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -
 
     Raises StepError GRAPH_DEF_DAMAGED where the graph has two nodes of one name or an input is missing.
     """
-    library = {function.signature.name: function for function in graph.library.function}
     given = {graph_def.tensor_name(name): shape for name, shape in (input_shapes or {}).items()}
-    walk = _Walk(library, int(graph.versions.producer), 0, _Visits())
+    walk = _Walk(_library(graph), int(graph.versions.producer), 0, _Visits())
     outputs = walk.over(list(graph.node), given)
     return Shapes(outputs, walk.called)
+
+
+def _library(graph: GraphDef) -> Mapping[str, object]:
+    return {function.signature.name: function for function in graph.library.function}
 
 
 class _Visits:
@@ -130,6 +142,19 @@ class _Walk:
         if merges:
             self._settle(merges, nodes, feeders, known, by_name, given)
         return known
+
+    def onto(self, nodes: Sequence[NodeDef], there: Mapping[str, Outputs]) -> Dict[str, Outputs]:
+        """The outputs of nodes that read what is there, or one another."""
+        found: Dict[str, Outputs] = {}
+        known = ChainMap(found, there)  # type: ignore[arg-type]
+        by_name = {node.name: node for node in nodes}
+        feeders = {
+            node.name: [graph_def.node_name(reference) for reference in graph_def.data_inputs(node)] for node in nodes
+        }
+        outside = {name for names in feeders.values() for name in names if name in there}
+        for name in _in_order(nodes, feeders, outside):
+            found[name] = self._node(by_name[name], known, by_name, {})
+        return found
 
     def _settle(
         self,

@@ -53,6 +53,10 @@ _FIXED_TYPES: Dict[str, str] = {
     "DecodeAndCropJpeg": "uint8",
     "DecodeBmp": "uint8",
     "DecodeGif": "uint8",
+    # These have no attribute with a type at all.
+    "FakeQuantWithMinMaxArgs": "float32",
+    "FakeQuantWithMinMaxVars": "float32",
+    "FakeQuantWithMinMaxVarsPerChannel": "float32",
 }
 _DECODED_IMAGE = re.compile(r"Decode(AndCrop)?(Jpeg|Png|Image|Bmp)")
 _DEQUEUES = re.compile(r"QueueDequeue(Many|UpTo)?(V2)?")

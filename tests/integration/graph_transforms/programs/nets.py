@@ -59,7 +59,7 @@ class Net:
 
     def filters(self, size, inputs, outputs):
         """Filters of a convolution that keep the size of what passes through."""
-        return self.constant(size, size, inputs, outputs) * tf.constant(1.0 / (size * inputs ** 0.5))
+        return self.constant(size, size, inputs, outputs) * tf.constant(1.0 / (size * inputs**0.5))
 
     def _add_clutter(self):
         """What training leaves behind."""
@@ -148,9 +148,7 @@ def old_batch_norm(net):
 
 def normalised(net, operation, mean, variance, offset, scale):
     make = getattr(tf.raw_ops, operation)
-    made = make(
-        x=net.value, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=0.001, is_training=False
-    )
+    made = make(x=net.value, scale=scale, offset=offset, mean=mean, variance=variance, epsilon=0.001, is_training=False)
     return made.y
 
 

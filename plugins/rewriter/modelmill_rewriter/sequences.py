@@ -12,8 +12,6 @@ from modelmill_rewriter.rules_api import Pass
 
 #: Sequences that have a name of their own, which stands for all that is in them.
 GROUPS: Dict[str, Tuple[str, ...]] = {
-    # Sums before and behind products: (y - mean) * factor + beta is one of both kinds of sum.
-    "fold_batch_norms": ("fold_additions", "fold_multiplications", "fold_additions"),
     "remove_training_nodes": (
         "remove_control_dependencies",
         "prune_unused",

@@ -4,6 +4,7 @@ from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
 from modelmill_rewriter.rules.folding.fold_additions import FoldAdditions
+from modelmill_rewriter.rules.folding.fold_batch_norms import FoldBatchNorms
 from modelmill_rewriter.rules.folding.fold_constants import FoldConstants
 from modelmill_rewriter.rules.folding.fold_multiplications import FoldMultiplications
 from modelmill_rewriter.rules.folding.fold_old_batch_norms import FoldOldBatchNorms
@@ -11,6 +12,7 @@ from modelmill_rewriter.rules.folding.merge_duplicate_nodes import MergeDuplicat
 
 PASSES: Tuple[Pass, ...] = (
     FoldAdditions(),
+    FoldBatchNorms(),
     FoldConstants(),
     FoldMultiplications(),
     FoldOldBatchNorms(),

@@ -42,15 +42,6 @@ def test_leaves_a_node_alone_when_its_axis_is_an_int64_that_is_computed(graph, r
     assert rewritten.fired == 0
 
 
-def test_writes_the_concat_that_the_graph_transform_tool_writes(graph, run_rules):
-    tool = pytest.importorskip("tensorflow.tools.graph_transforms", reason="needs the tool, of TensorFlow before 2.0")
-    joined(graph, 1)
-    del graph.find("y").input[3:]  # Of a node that waits for something the tool takes that for the axis.
-    theirs = tool.TransformGraph(graph_def.copy(graph.message), ["x"], ["y"], ["backport_concatv2"])
-    ours = run_rules(graph, "backport_concatv2")
-    assert {node.name: node for node in theirs.node} == {node.name: node for node in ours.message.node}
-
-
 # backport_tensor_array_v3
 
 

@@ -91,13 +91,3 @@ def test_computes_the_same(net, run_rules, compute):
         rewritten = run_rules(net, rule, target=Target("", (1, 15)))
         for old, new in zip(compute(net.message, feeds, net.outputs), compute(rewritten.message, feeds, net.outputs)):
             np.testing.assert_array_equal(new, old)
-
-
-def test_adds_what_the_graph_transform_tool_adds(net, run_rules):
-    tool = pytest.importorskip("tensorflow.tools.graph_transforms", reason="needs the tool, of TensorFlow before 2.0")
-    net.node("array", "TensorArrayV3", "x", T=None, dtype="float32")
-    theirs = tool.TransformGraph(graph_def.copy(net.message), ["x"], ["y"], [ADD])
-    ours = run_rules(net, ADD, target=Target("", (1, 15)))
-    for node in theirs.node:
-        own = ours.find(node.name)
-        assert {key: own.attr[key] for key in own.attr} == {key: node.attr[key] for key in node.attr}

@@ -1,8 +1,6 @@
 """Nodes, attributes and control dependencies that a user wants away; and what stays, with the reason."""
 
-import numpy as np
 import pytest
-from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 
 
@@ -88,22 +86,6 @@ def test_leaves_a_node_alone_when_it_says_where_a_condition_begins(graph, run_ru
     rewritten = run_rules(graph, "remove_nodes(op=Identity)")
     assert rewritten.refused == {"pivot": "it says where a part of a loop or a condition begins"}
     assert list(rewritten.find("merge").input) == ["switch", "inner"]
-
-
-def test_leaves_what_the_graph_transform_tool_leaves(graph, run_rules, compute):
-    tool = pytest.importorskip("tensorflow.tools.graph_transforms", reason="needs the tool, of TensorFlow before 2.0")
-    graph.placeholder("x", (-1, 2))
-    last = "x"
-    for number, operation in enumerate(["Identity", "CheckNumerics", "Neg", "Identity", "Identity", "CheckNumerics"]):
-        extra = {"message": b""} if operation == "CheckNumerics" else {}
-        last = graph.node(f"n{number}", operation, last, **extra)
-    graph.outputs.append(graph.node("y", "Relu", last))
-    call = "remove_nodes(op=Identity, op=CheckNumerics)"
-    theirs = tool.TransformGraph(graph_def.copy(graph.message), ["x"], ["y"], [call])
-    ours = run_rules(graph, call)
-    assert sorted(ours.names) == sorted(node.name for node in theirs.node)
-    feeds = {"x": np.float32([[1, -2]])}
-    np.testing.assert_array_equal(compute(ours.message, feeds, ["y"]), compute(theirs, feeds, ["y"]))
 
 
 # remove_attribute

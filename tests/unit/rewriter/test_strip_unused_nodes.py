@@ -5,7 +5,7 @@ import pytest
 from modelmill_rewriter.rewriting import rewrite_graph
 from modelmill_rewriter.rules.removing.strip_unused_nodes import StripUnusedNodes
 from modelmill_rewriter.rules_api import Interface, Target, Tensor
-from modelmill_worker import graph_def, tensors
+from modelmill_worker import tensors
 from modelmill_worker.errors import StepError
 
 STRIP = "strip_unused_nodes"
@@ -132,11 +132,3 @@ def test_computes_the_same(net, run_rules, compute):
     feeds = {"scaled": np.float32(np.arange(12).reshape(2, 2, 3))}
     rewritten = run_rules(net, STRIP)
     np.testing.assert_array_equal(compute(rewritten.message, feeds, ["y"])[0], feeds["scaled"] * np.float32([1, 2, 3]))
-
-
-def test_strips_what_the_graph_transform_tool_strips(net, run_rules):
-    tool = pytest.importorskip("tensorflow.tools.graph_transforms", reason="needs the tool, of TensorFlow before 2.0")
-    call = 'strip_unused_nodes(type=float, shape="4,5,3")'
-    theirs = tool.TransformGraph(graph_def.copy(net.message), ["scaled"], ["y"], [call])
-    ours = run_rules(net, call)
-    assert {node.name: node for node in theirs.node} == {node.name: node for node in ours.message.node}

@@ -101,7 +101,11 @@ class _Folding:
         nodes = {name: self._graph.node(name) for name in self._graph.names()}
         for name in topological_order(nodes)[0]:
             self._visit(name)
-        self._graph.remove_unused([name for folded in self._folded for name in (folded, *self._sources[folded])])
+        used = dict.fromkeys(source for folded in self._folded for source in self._sources[folded])
+        for source in used:
+            if source not in self._folded and self._is_const(source):
+                self._forget_who_waits(source)
+        self._graph.remove_unused([*self._folded, *used])
 
     def _visit(self, name: str) -> None:
         producers = dict.fromkeys(node_name(entry) for entry in self._graph.node(name).input)

@@ -67,6 +67,16 @@ def test_keeps_what_has_another_value_and_types(net, run_rules):
     assert attributes(rewritten, "pool") >= {"T"}  # Its default is float32, and so it is.
 
 
+def test_an_input_says_that_its_shape_is_open_and_goes_on_saying_so(graph, run_rules):
+    graph.placeholder("x", None)
+    graph.outputs.append(graph.node("y", "Neg", "x"))
+    del graph.find("x").attr["shape"]
+    added = run_rules(graph, ADD)
+    assert added.find("x").attr["shape"].shape.unknown_rank
+    assert added.interface == graph.interface
+    assert "shape" in run_rules(graph, ADD, REMOVE).find("x").attr
+
+
 def test_without_a_version_nothing_is_removed(net, run_rules):
     net.find("conv").attr["use_cudnn_on_gpu"].b = True
     assert run_rules(net, "remove_default_attributes").fired == 0

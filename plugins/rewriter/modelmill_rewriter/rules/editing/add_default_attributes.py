@@ -23,6 +23,9 @@ class AddDefaultAttributes(Pass):
     name: ClassVar[str] = "add_default_attributes"
     summary: ClassVar[str] = "Adds the attributes that nodes lack, with their defaults."
 
+    #: An input that says nothing of its shape says then that it is open.
+    changes_interface: ClassVar[bool] = True
+
     def apply(self, graph: GraphIndex, target: Target) -> Report:
         """Look at each node of the graph; functions stay as they are."""
         names = op_versions.versions()

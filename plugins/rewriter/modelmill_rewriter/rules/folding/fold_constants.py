@@ -112,6 +112,9 @@ class _Folding:
         if self._hands_on_a_constant(name):
             self._bypass(name)
             return
+        if self._waits_for_constants_only(name):
+            self._graph.set_inputs(name, ())
+            self.firings.append(Firing((name, *producers), (name,)))
         values = self._value_of(name)
         if values is not None:
             self._folded.add(name)
@@ -145,6 +148,13 @@ class _Folding:
         if node.op not in _HANDING_ON or name in self._graph.kept or name in self._places:
             return False
         if not self._graph.consumers(name):
+            return False
+        return all(self._is_constant(node_name(entry)) for entry in node.input)
+
+    def _waits_for_constants_only(self, name: str) -> bool:
+        """Whether the node is a Const that waits for what is there from the start."""
+        node = self._graph.node(name)
+        if node.op != "Const" or not node.input or name in self._places:
             return False
         return all(self._is_constant(node_name(entry)) for entry in node.input)
 

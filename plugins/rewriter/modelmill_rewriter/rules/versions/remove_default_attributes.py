@@ -7,7 +7,8 @@ that is a's default (tensorflow.org/guide/versions). An attribute with another v
 it or, from 2.5 on, passes over it. Where no version is named, nothing is removed.
 
 With all=true every attribute at its default goes, as where a SavedModel is written with its defaults stripped; but for
-types, which tell what a node gives out. Any TensorFlow reads the graph so that knows its operations.
+types, which tell what a node gives out, and for what the model's inputs say. Any TensorFlow that knows its operations
+reads the graph so.
 """
 
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class RemoveDefaultAttributes(Pass):
     def _strip(self, graph: GraphIndex) -> Report:
         changed = []
         for name in graph.names():
-            found = _at_default(graph.node(name))
+            found = _at_default(graph.node(name)) if not graph.is_fed(name) else []
             for key in found:
                 del graph.edit(name).attr[key]
             if found:

@@ -260,7 +260,12 @@ class GraphIndex:
             tuple(Tensor(names.get(tensor.node, tensor.node), tensor.output) for tensor in side)
             for side in (self.interface.inputs, self.interface.outputs)
         )
-        self.set_interface(Interface(inputs, outputs))
+        if Interface(inputs, outputs) != self.interface:
+            self.set_interface(Interface(inputs, outputs))
+
+    def reorder(self, names: Sequence[str]) -> None:
+        """Write the nodes in this order from now on; all must be named."""
+        self._positions = {name: position for position, name in enumerate(names)}
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""

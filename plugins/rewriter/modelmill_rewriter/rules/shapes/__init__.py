@@ -3,7 +3,8 @@
 from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules.shapes.cut_front_end import CutFrontEnd
 
-PASSES: Tuple[Pass, ...] = ()
+PASSES: Tuple[Pass, ...] = (CutFrontEnd(),)
 
 __all__ = ["PASSES"]

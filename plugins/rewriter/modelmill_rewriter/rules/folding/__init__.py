@@ -9,6 +9,7 @@ from modelmill_rewriter.rules.folding.fold_constants import FoldConstants
 from modelmill_rewriter.rules.folding.fold_multiplications import FoldMultiplications
 from modelmill_rewriter.rules.folding.fold_old_batch_norms import FoldOldBatchNorms
 from modelmill_rewriter.rules.folding.merge_duplicate_nodes import MergeDuplicateNodes
+from modelmill_rewriter.rules.folding.sparsify_gather import SparsifyGather
 
 PASSES: Tuple[Pass, ...] = (
     FoldAdditions(),
@@ -17,6 +18,7 @@ PASSES: Tuple[Pass, ...] = (
     FoldMultiplications(),
     FoldOldBatchNorms(),
     MergeDuplicateNodes(),
+    SparsifyGather(),
 )
 
 __all__ = ["PASSES"]

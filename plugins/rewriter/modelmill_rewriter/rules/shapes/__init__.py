@@ -3,9 +3,10 @@
 from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules.shapes.fix_input_shapes import FixInputShapes
 from modelmill_rewriter.rules.shapes.nchw_to_nhwc import NchwToNhwc
 from modelmill_rewriter.rules.shapes.split_grouped_convolutions import SplitGroupedConvolutions
 
-PASSES: Tuple[Pass, ...] = (NchwToNhwc(), SplitGroupedConvolutions())
+PASSES: Tuple[Pass, ...] = (FixInputShapes(), NchwToNhwc(), SplitGroupedConvolutions())
 
 __all__ = ["PASSES"]

@@ -150,11 +150,20 @@ def _by_numpy(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], se
     return [value(name) for name in outputs]
 
 
+def _fake_quant(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """With 8 bits and the wide range, in float32 as TensorFlow computes it."""
+    step = (high - low) / np.float32(255)
+    below = np.clip(np.floor(-low / step + np.float32(0.5)), 0, 255)
+    low, high = -below * step, (np.float32(255) - below) * step
+    return np.floor((np.clip(x, low, high) - low) / step + np.float32(0.5)) * step + low
+
+
 _KERNELS: dict[str, Any] = {
     "Abs": np.abs,
     "Add": np.add,
     "AddV2": np.add,
     "CheckNumerics": lambda x: x,
+    "FakeQuantWithMinMaxVars": _fake_quant,
     "Floor": np.floor,
     "GreaterEqual": np.greater_equal,
     "Identity": lambda x: x,
@@ -167,6 +176,8 @@ _KERNELS: dict[str, Any] = {
     "Print": lambda x, *data: x,
     "RealDiv": np.divide,
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
+    "Relu6": lambda x: np.clip(x, 0, 6).astype(x.dtype),
+    "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
     "SelectV2": np.where,
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
     "StopGradient": lambda x: x,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, strategies
 from modelmill_rewriter.rewriting import rewrite_graph
 from modelmill_rewriter.rules.shapes.fix_input_shapes import FixInputShapes
 from modelmill_rewriter.rules_api import Interface, ShapeOf, Target, Tensor
-from modelmill_worker import graph_def, installed_tensorflow, tensors
+from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
+from tflite_of_graphs import Interpreter, convert
 
 NAME = "fix_input_shapes"
 
@@ -362,23 +359,12 @@ def test_every_shape_of_a_dynamic_net_is_known_and_nothing_works_shapes_out(pnet
     assert not {"Shape", "StridedSlice", "Pack"} & {node.op for node in after.graph.node}
 
 
-def test_tflite_has_the_fixed_net_with_the_same_numbers(pnet, tmp_path, monkeypatch, compute_with_tensorflow):
-    pytest.importorskip("tensorflow", reason="needs TensorFlow")
-    tf = installed_tensorflow.v1()
+def test_tflite_has_the_fixed_net_with_the_same_numbers(pnet, tmp_path, compute_with_tensorflow):
     before, after = pnet
-    graph_def.write(tmp_path / "fixed.pb", after.graph)
-    # TensorFlow 1's converter is a program beside the interpreter.
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"])
-    converter = tf.lite.TFLiteConverter.from_frozen_graph(str(tmp_path / "fixed.pb"), ["pnet/input"], ["prob", "bbox"])
-    interpreter = tf.lite.Interpreter(model_content=converter.convert())
-    interpreter.allocate_tensors()
-    (image,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    assert tuple(image["shape"]) == IMAGE
+    interpreter = Interpreter(convert(after.graph, ["pnet/input"], ["prob", "bbox"], tmp_path))
+    assert interpreter.input_shapes == [IMAGE]
     x = np.random.default_rng(11).uniform(-1, 1, IMAGE).astype(np.float32)
-    interpreter.set_tensor(image["index"], x)
-    interpreter.invoke()
-    expected = compute_with_tensorflow(before, {"pnet/input": x}, ["prob", "bbox"])
-    found = {tuple(detail["shape"]): interpreter.get_tensor(detail["index"]) for detail in outputs}
-    for value in expected:
+    found = {value.shape: value for value in interpreter.run(x)}
+    for value in compute_with_tensorflow(before, {"pnet/input": x}, ["prob", "bbox"]):
         # Both kernels sum a few hundred products in float32, in their own order.
         np.testing.assert_allclose(found[value.shape], value, rtol=1e-5, atol=1e-5 * np.abs(value).max())

@@ -104,7 +104,7 @@ def evaluate(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], see
 
     NumPy follows no control dependencies.
     """
-    computed_here = _KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast"}
+    computed_here = _KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast", "LeakyRelu"}
     needed = dataflow.prune(message, [graph_def.node_name(name) for name in outputs]).node
     if all(node.op in computed_here for node in needed):
         return _by_numpy(message, feeds, outputs, seed)
@@ -140,6 +140,8 @@ def _by_numpy(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], se
         operands = [value(reference) for reference in graph_def.data_inputs(node)]
         if node.op == "RandomUniform":
             return random.random(tuple(operands[0]), np.float32)
+        if node.op == "LeakyRelu":
+            return np.where(operands[0] > 0, operands[0], operands[0].dtype.type(node.attr["alpha"].f) * operands[0])
         if node.op == "Cast":
             return operands[0].astype(tensors.data_type(node.attr["DstT"].type).name)
         return np.asarray(_KERNELS[node.op](*operands))
@@ -155,8 +157,11 @@ _KERNELS: dict[str, Any] = {
     "CheckNumerics": lambda x: x,
     "Conv2D": lambda x, w: np.einsum("nhwi,io->nhwo", x, w[0, 0]),  # 1x1 filters, stride 1
     "Floor": np.floor,
+    "Greater": np.greater,
     "GreaterEqual": np.greater_equal,
     "Identity": lambda x: x,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
     "MatMul": np.matmul,
     "Maximum": np.maximum,
     "Minimum": np.minimum,
@@ -167,11 +172,13 @@ _KERNELS: dict[str, Any] = {
     "Print": lambda x, *data: x,
     "RealDiv": np.divide,
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
+    "Select": np.where,
     "SelectV2": np.where,
     "Shape": lambda x: np.array(x.shape, np.int32),
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
     "StopGradient": lambda x: x,
     "Sub": np.subtract,
+    "ZerosLike": np.zeros_like,
 }
 
 

@@ -33,6 +33,7 @@ _OUTPUT_COUNTS: Dict[str, int] = {
 }
 #: Types that no attribute tells, or that attributes leave out where they are the default.
 _DEFAULT_TYPES: Dict[str, str] = {
+    "Dequantize": "float32",
     "ArgMax": "int64",
     "ArgMin": "int64",
     "Shape": "int32",
@@ -45,6 +46,8 @@ _DEFAULT_TYPES: Dict[str, str] = {
 }
 #: Types that do not follow the input's, which is what the attribute T tells of them.
 _FIXED_TYPES: Dict[str, str] = {
+    "AudioSpectrogram": "float32",
+    "Mfcc": "float32",
     "ResizeBilinear": "float32",
     "ResizeBicubic": "float32",
     "ResizeArea": "float32",
@@ -53,6 +56,10 @@ _FIXED_TYPES: Dict[str, str] = {
     "DecodeAndCropJpeg": "uint8",
     "DecodeBmp": "uint8",
     "DecodeGif": "uint8",
+    # These have no attribute with a type at all.
+    "FakeQuantWithMinMaxArgs": "float32",
+    "FakeQuantWithMinMaxVars": "float32",
+    "FakeQuantWithMinMaxVarsPerChannel": "float32",
 }
 _DECODED_IMAGE = re.compile(r"Decode(AndCrop)?(Jpeg|Png|Image|Bmp)")
 _DEQUEUES = re.compile(r"QueueDequeue(Many|UpTo)?(V2)?")

@@ -161,11 +161,16 @@ class GraphIndex:
 
         The first question takes a walk over the graph, which is remembered.
         """
-        if self._shapes is None:
-            self._shapes = shapes.infer(self._message_like(self._nodes.values()))
-        elif tensor.node not in self._shapes.outputs:
-            self._shapes.extend(self._message_like(self._unmet(tensor.node, self._shapes)))
-        return self._shapes.of(str(tensor)).shape
+        return self._inferred(tensor).shape
+
+    def integers(self, tensor: Tensor) -> Optional[np.ndarray]:
+        """A small tensor of integers that follows from the graph's shapes; None where some of it does not.
+
+        The array is of objects. What a model's inputs are said to be is believed: ask only where none of them but
+        Placeholders leads to the tensor.
+        """
+        value = self._inferred(tensor).value
+        return None if value is None or any(item is None for item in value.ravel()) else value
 
     def draw(self, name: str) -> Optional[Drawn]:
         """A node as it is; None where there is none."""
@@ -332,6 +337,13 @@ class GraphIndex:
             self._forget_lost_colocation(self._nodes[name])
             graph.node.add().CopyFrom(self._nodes[name])
         return graph
+
+    def _inferred(self, tensor: Tensor) -> shapes.Known:
+        if self._shapes is None:
+            self._shapes = shapes.infer(self._message_like(self._nodes.values()))
+        elif tensor.node not in self._shapes.outputs:
+            self._shapes.extend(self._message_like(self._unmet(tensor.node, self._shapes)))
+        return self._shapes.of(str(tensor))
 
     def _take_for_interface(self, interface: Interface) -> None:
         self.interface = interface

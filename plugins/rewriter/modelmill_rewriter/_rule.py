@@ -170,8 +170,9 @@ class _Application:
         final.name = match.root
         final.input.extend("^" + name for name in match.control_inputs)
         others = [node for node in make.nodes if node is not final]
+        read = [tensor.node for tensor in self._graph.data_inputs(match.root)]
         self._graph.replace(match.root, others + [final])
-        self._graph.remove_unused(match.nodes[1:])
+        self._graph.remove_unused([*match.nodes[1:], *read])
         self._fired.append(Firing(match.nodes, tuple(node.name for node in others + [final])))
         return (match.root,)
 

@@ -23,10 +23,23 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
 #: What a graph for any other target gets. Attributes go last: rules write for the newest version that they know.
 DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
 
-#: By the target's name. The orders agree so far: both converters know PReLU by the same spelling.
+#: By the target's name. The orders agree so far: both converters know PReLU by the same spelling. Layouts go first, as
+#: converters know most patterns in NHWC only; convolutions are split when nothing more can be folded into them.
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
-    "tflite": ("remove_training_nodes", "prelu", "remove_default_attributes"),
-    "tfjs": ("remove_training_nodes", "prelu", "remove_default_attributes"),
+    "tflite": (
+        "remove_training_nodes",
+        "nchw_to_nhwc",
+        "prelu",
+        "split_grouped_convolutions",
+        "remove_default_attributes",
+    ),
+    "tfjs": (
+        "remove_training_nodes",
+        "nchw_to_nhwc",
+        "prelu",
+        "split_grouped_convolutions",
+        "remove_default_attributes",
+    ),
 }
 
 #: What runs behind third parties' passes.

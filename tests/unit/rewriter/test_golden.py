@@ -4,8 +4,8 @@ A case starts with comments: what it is about, its inputs and outputs, and where
 convert it (`tensorflow`), the `target`, the shape to feed (`shape`), the rule with its options (`rule`) and by how much
 the outputs may differ (`tolerance`), relative and absolute. Where a rule changes the interface, the inputs and outputs
 that the graph has then are those of `inputs_after` and `outputs_after`; one that finds something to do in what it
-wrote, by its nature, says so with `again: yes`. After a change that is meant, MODELMILL_WRITE_GOLDEN=1 writes the files
-anew; read the difference before you commit it.
+wrote, by its nature, says so with `again: yes`, an edit that is refused then with `again: refused`. After a change that
+is meant, MODELMILL_WRITE_GOLDEN=1 writes the files anew; read the difference before you commit it.
 """
 
 import os
@@ -18,6 +18,7 @@ from google.protobuf import text_format
 from modelmill_rewriter._target import parse_version
 from modelmill_rewriter.rules_api import Target
 from modelmill_worker import graph_def, tensors
+from modelmill_worker.errors import StepError
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(GOLDEN.glob("*/*.before.pbtxt"))
@@ -76,8 +77,12 @@ def test_finds_nothing_more_in_what_it_wrote(case, run_rules, new_graph):
     first = rewritten_case(case, run_rules)
     ends = (first.interface.inputs, first.interface.outputs)
     after = new_graph(first.message, *([str(tensor) for tensor in side] for side in ends))
-    second = rewritten_case((path, after, given), run_rules)
     assert first.fired > 0
+    if given.get("again") == ["refused"]:
+        with pytest.raises(StepError, match=r"has no such node|there is a node"):
+            rewritten_case((path, after, given), run_rules)
+        return
+    second = rewritten_case((path, after, given), run_rules)
     assert (second.fired == 0) is ("again" not in given)
 
 

@@ -154,7 +154,8 @@ def test_looks_up_a_deep_network_without_exhausting_the_stack(graph):
         ("ExpandDims", ("a", "zero"), [[1, 2]]),
         ("PlaceholderWithDefault", ("a",), [1, 2]),
         ("Relu", ("x",), None),
-        ("Softmax", ("a",), None),
+        ("Softmax", ("zeros",), [0.5, 0.5]),
+        ("LRN", ("a",), None),
         ("Add", ("a", "matrix"), None),
     ],
 )
@@ -162,6 +163,7 @@ def test_tells_what_is_constant(graph, operation, inputs, expected):
     graph.placeholder("x", (2,))
     graph.constant("a", [1, 2])
     graph.constant("b", [3, 4])
+    graph.constant("zeros", [0, 0])
     graph.constant("matrix", np.zeros((3, 3)))
     graph.constant("shape", [2, 1], "int32")
     graph.constant("zero", 0, "int32")

@@ -3,7 +3,12 @@
 from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules.folding.fold_constants import FoldConstants
+from modelmill_rewriter.rules.folding.merge_duplicate_nodes import MergeDuplicateNodes
 
-PASSES: Tuple[Pass, ...] = ()
+PASSES: Tuple[Pass, ...] = (
+    FoldConstants(),
+    MergeDuplicateNodes(),
+)
 
 __all__ = ["PASSES"]

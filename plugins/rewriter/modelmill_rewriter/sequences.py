@@ -29,6 +29,8 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
         "nchw_to_nhwc",
+        "remove_transposes",
+        "remove_reshapes",
         "prelu",
         "split_grouped_convolutions",
         "remove_default_attributes",
@@ -36,6 +38,8 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tfjs": (
         "remove_training_nodes",
         "nchw_to_nhwc",
+        "remove_transposes",
+        "remove_reshapes",
         "prelu",
         "split_grouped_convolutions",
         "remove_default_attributes",

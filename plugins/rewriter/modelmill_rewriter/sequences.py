@@ -31,6 +31,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
         "nchw_to_nhwc",
         "prelu",
         "split_grouped_convolutions",
+        "replace_select_operations",
         "remove_default_attributes",
     ),
     "tfjs": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # these tests run on Python 3.7 as well
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,25 +170,40 @@ _KERNELS: dict[str, Any] = {
     "Add": np.add,
     "AddV2": np.add,
     "CheckNumerics": lambda x: x,
+    "ClipByValue": np.clip,
+    "Erf": lambda x: np.vectorize(math.erf)(x).astype(x.dtype),
+    "Erfc": lambda x: np.vectorize(math.erfc)(x).astype(x.dtype),
     "FakeQuantWithMinMaxVars": _fake_quant,
     "Floor": np.floor,
+    "Greater": np.greater,
     "GreaterEqual": np.greater_equal,
     "Identity": lambda x: x,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
     "Maximum": np.maximum,
     "Minimum": np.minimum,
     "Mul": np.multiply,
     "Neg": np.negative,
     "PlaceholderWithDefault": lambda x: x,
     "PreventGradient": lambda x: x,
+    "Pow": np.power,
     "Print": lambda x, *data: x,
     "RealDiv": np.divide,
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
     "Relu6": lambda x: np.clip(x, 0, 6).astype(x.dtype),
     "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
+    "Select": np.where,
     "SelectV2": np.where,
+    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Sqrt": np.sqrt,
+    "Square": np.square,
+    "SquaredDifference": lambda x, y: np.square(x - y),
     "StopGradient": lambda x: x,
     "Sub": np.subtract,
+    "Tanh": np.tanh,
+    "ZerosLike": np.zeros_like,
 }
 
 

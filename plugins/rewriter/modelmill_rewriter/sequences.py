@@ -34,6 +34,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
         "remove_reshapes",
         "prelu",
         "split_grouped_convolutions",
+        "replace_select_operations",
         "remove_default_attributes",
     ),
     "tfjs": (

@@ -167,6 +167,7 @@ KERNELS: dict[str, Any] = {
     "Conv2D": convolution,
     "DepthToSpace": depth_to_space,
     "DepthwiseConv2dNative": depthwise_convolution,
+    "ExpandDims": lambda node, x, axis: np.expand_dims(x, int(axis)),
     "Fill": lambda node, dims, value: np.full(dims.tolist(), value, value.dtype),
     "FusedBatchNorm": normalised,
     "FusedBatchNormV2": normalised,

@@ -52,6 +52,7 @@ def test_every_rule_is_proved_for_every_target(
 ) -> None:
     spec = conversion_pb2.ConversionSpec(targets=[conversion_pb2.TargetRequest(name=name) for name in TARGETS])
     spec.verification.prove = True
+    spec.plugin_options["rewriter"].CopyFrom(struct_of({"rewrite": ["default"]}))
     if model.inputs:
         spec.plugin_options["freezer"].CopyFrom(struct_of({"inputs": list(model.inputs)}))
 
@@ -62,7 +63,7 @@ def test_every_rule_is_proved_for_every_target(
     for result in conversion.results:
         assert result.verification.state == conversion_pb2.Verification.PASSED, result.verification.reason
     proofs = {step.id: value_of(step.facts)["proof"] for step in conversion.steps if step.id.startswith("prove.")}
-    assert set(proofs) == {"prove.rewrite.tflite", "prove.rewrite.tfjs"}
+    assert set(proofs) == {f"prove.rewrite.{name}" for name in TARGETS}
     for proof in proofs.values():
         for rule in proof["rules"]:
             assert "why_not" not in rule, rule

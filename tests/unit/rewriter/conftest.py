@@ -101,24 +101,30 @@ def rewrite(graph: Graph, *rules: str | Pass, target: Target | None = None) -> R
     return Rewritten(message, reports, index)
 
 
-def evaluate(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0) -> list[np.ndarray]:
+def evaluate(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0, initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     """What the outputs are: by numpy where it has every operation, else by TensorFlow; skips where that is absent.
 
-    NumPy follows no control dependencies.
+    NumPy follows no control dependencies. initializers: nodes that TensorFlow is to run first.
     """
     computed_here = _KERNELS.keys() | IMAGE_KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast"}
     needed = dataflow.prune(message, [graph_def.node_name(name) for name in outputs]).node
     if all(node.op in computed_here for node in needed):
         return _by_numpy(message, feeds, outputs, seed)
-    return _by_tensorflow(message, feeds, outputs)
+    return _by_tensorflow(message, feeds, outputs, initializers)
 
 
-def _by_tensorflow(message: Any, feeds: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+def _by_tensorflow(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     tf = installed_tensorflow.v1()
     with tf.Graph().as_default():
         tf.import_graph_def(graph_def.copy(message), name="")
         with tf.Session() as session:
+            for name in initializers:
+                session.run(name)
             named = {graph_def.tensor_name(name): value for name, value in feeds.items()}
             return session.run([graph_def.tensor_name(name) for name in outputs], named)
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies
 from modelmill_rewriter.rewriting import rewrite_graph
 from modelmill_rewriter.rules.shapes.nchw_to_nhwc import NchwToNhwc
 from modelmill_rewriter.rules_api import Interface, Target, Tensor
+from tflite_of_graphs import Interpreter, convert
 
 NAME = "nchw_to_nhwc"
 TO_LAST = (0, 2, 3, 1)
@@ -339,6 +340,16 @@ def test_tensorflow_computes_what_was_computed_before(network, new_graph, run_ru
     x = fed(network)
     after = compute_with_tensorflow(rewritten.message, {"x": x}, made.graph.outputs)[0]
     assert_close(after, compute(made.graph.message, {"x": x}, made.graph.outputs)[0], "float32")
+
+
+@pytest.mark.parametrize("network", TYPICAL, ids=[network[3] for network in TYPICAL])
+def test_tflite_computes_what_was_computed_before(network, new_graph, run_rules, compute, tmp_path):
+    made = built(new_graph, network)
+    rewritten = run_rules(made.graph, NAME)
+    found = Interpreter(convert(rewritten.message, ["x"], made.graph.outputs, tmp_path)).run(fed(network))[0]
+    before = compute(made.graph.message, {"x": fed(network)}, made.graph.outputs)[0]
+    # Six layers of sums in float32, and batch normalisation folded into weights by the converter.
+    np.testing.assert_allclose(found, before, rtol=1e-4, atol=1e-5 * np.abs(before).max())
 
 
 def test_transpositions_that_were_there_go(graph, run_rules, compute):

@@ -116,7 +116,7 @@ def _over_root_of_two(x: Pattern) -> Pattern:
 
 
 def _cubic(x: Pattern) -> Pattern:
-    """k * (x + c * x ** 3), or k * x * (1 + c * x ** 2)."""
+    """What goes into the tanh: k * (x + c * x ** 3), or k * x * (1 + c * x ** 2)."""
     square = either(op("Square", x), x * x, op("Pow", x, 2))
     cube = either(op("Pow", x, 3), square * x)
     bent = 1 + _times(_C, square)

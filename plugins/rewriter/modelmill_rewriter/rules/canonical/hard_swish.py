@@ -50,6 +50,6 @@ class HardSwish(Rule):
         return YES if match.target.name == "tfjs" and "clipping" in match else DONE
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:
-        """x first, the sixth last."""
+        """Begins with x, and ends with the sixth."""
         product = make.node("Mul", match["x"], make_step(match["x"], make))
         return make.node("Mul", product, make.constant("sixth", SIXTH))

@@ -52,7 +52,7 @@ class L2Normalization(Rule):
     summary: ClassVar[str] = "Spells L2 normalisation so that TFLite's converter makes one operator of it, if it may."
 
     def pattern(self) -> Pattern:
-        """x times the reciprocal root, or divided by the root."""
+        """Times the reciprocal root, or divided by the root."""
         x = value("x")
         square = either(op("Square", x, name="square"), x * x, op("Pow", x, 2))
         total = op("Sum", square, value("axes"), where=_keeps_dimensions, name="sum")

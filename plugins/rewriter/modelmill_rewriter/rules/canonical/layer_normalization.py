@@ -12,8 +12,8 @@ channels are the n rows that are to be normalised. TFLite's converter refuses it
 of it from then on; TensorFlow.js writes it as it is and normalises by a mean and a variance that are empty.
 
 No converter makes one operator of a layer normalisation. The result has nine operators, gamma and beta counted. TFLite
-has SquaredDifference from 1.13 on, Square from 1.12 on, the others from 1.10 on. Over other axes than the last one the first
-spelling is the better one, as its factors are small there.
+has SquaredDifference from 1.13 on, Square from 1.12 on, the others from 1.10 on. Over other axes than the last one the
+first spelling is the better one, as its factors are small there.
 """
 
 from dataclasses import dataclass

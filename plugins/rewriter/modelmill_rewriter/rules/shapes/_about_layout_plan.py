@@ -8,7 +8,7 @@ from typing import Container, Dict, FrozenSet, List, Optional, Set
 
 from modelmill_worker.graph_def import NodeDef
 
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.shapes._about_layout_changes import (
     BROADCASTING,
     POINTWISE,

@@ -146,7 +146,7 @@ def _obstacle_to_depthwise(match: Match) -> Optional[str]:
         return "its strides over rows and columns differ, which TensorFlow has no depthwise kernel for"
     if any(size != 1 for size in dilations):
         return "it is dilated, which TensorFlow has no depthwise kernel for"
-    if node.attr["padding"].s == b"EXPLICIT":
+    if "padding" in node.attr and node.attr["padding"].s == b"EXPLICIT":
         return "its padding is explicit, which older depthwise kernels do not know"
     return None
 

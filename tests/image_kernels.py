@@ -93,7 +93,10 @@ def along_channels(node: Any, x: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def normalised(node: Any, x: np.ndarray, scale: Any, offset: Any, mean: Any, variance: Any) -> np.ndarray:
-    assert not flag(node, "is_training")
+    """By the mean and variance given, or by the image's own where it is training."""
+    if flag(node, "is_training"):
+        axes = (0, 2, 3) if channels_first(node) else (0, 1, 2)
+        mean, variance = (function(x, axis=axes, dtype=np.float64) for function in (np.mean, np.var))
     vectors = [along_channels(node, x, item.astype(np.float64)) for item in (scale, offset, mean, variance)]
     epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
     result = (x - vectors[2]) / np.sqrt(vectors[3] + epsilon) * vectors[0] + vectors[1]

@@ -225,6 +225,60 @@ def test_prelu_becomes_one_operator(version, installed, golden_outputs, tmp_path
         assert result.activation == {expected: 1}, case.name
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_gelu_becomes_one_operator_or_six(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("gelu")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        result = found[case.name]
+        if case.name.startswith("exact") and not since(version, 2, 9):
+            assert "TFLite has no operator for Erf" in result.error
+            continue
+        assert_computes(result, golden_outputs("gelu")[case.name], case.name)
+        expected = {"GELU": 1} if since(version, 2, 9) else {"MUL": 4, "ADD": 1, "LOGISTIC": 1}
+        assert result.activation == expected, case.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_hard_swish_becomes_one_operator(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("hard_swish")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        assert_computes(found[case.name], golden_outputs("hard_swish")[case.name], case.name)
+        if since(version, 1, 15) and version != "2.0":
+            assert found[case.name].activation == {"HARD_SWISH": 1}, case.name
+        else:
+            # The relu6 is part of the addition.
+            assert set(found[case.name].activation) == {"ADD", "MUL"}, case.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_l2_normalization_becomes_one_operator_where_it_computes_the_same(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("l2_normalization")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        result = found[case.name]
+        if case.name in ("large_epsilon", "over_rows_for_tensorflow_1.15"):
+            if since(version, 1, 10):
+                assert_computes(result, golden_outputs("l2_normalization")[case.name], case.name)
+            assert "L2_NORMALIZATION" not in result.operators, case.name
+            continue
+        assert_computes(result, golden_outputs("l2_normalization")[case.name], case.name)
+        assert result.activation == {"L2_NORMALIZATION": 1}, case.name
+
+
+@pytest.mark.parametrize("version", [it for it in VERSIONS if since(it.values[0], 1, 10)])
+def test_layer_normalization_has_nine_operators(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("layer_normalization")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        assert_computes(found[case.name], golden_outputs("layer_normalization")[case.name], case.name)
+        kept = since(version, 1, 13) and case.name.startswith("core")
+        count = 8 if case.name == "without_gamma" else 9
+        assert sum(found[case.name].operators.values()) == count, case.name
+        assert ("SQUARED_DIFFERENCE" in found[case.name].operators) is kept, case.name
+
+
 @pytest.mark.parametrize("version", MTCNN)
 @pytest.mark.parametrize("made_with", ["tf1.9.0", "tf1.15.5"])
 def test_mtcnn_has_a_prelu_for_each_and_no_remains(made_with, version, installed, tmp_path):

@@ -164,6 +164,40 @@ class Network:
         self.put("Tile", self.last, self.numbers("times", [1, 2, 1, 1]), Tmultiples="int32")
         self.shape = (n, 2 * c, h, w)
 
+    def grow(self, computed=False):
+        """A transposed convolution, told its result's sizes or computing them."""
+        n, c, h, w = self.shape
+        self.shape = (n, 2, 2 * h, 2 * w)
+        sizes = self.numbers("sizes", self.shape)
+        x = self.last
+        if computed:
+            self.put("Shape", x, out_type="int32")
+            self.put("Mul", self.last, self.numbers("factors", [1, 1, 2, 2]), T="int32")
+            limits = [self.numbers("limit", [value]) for value in (2, 4, 1)]
+            self.put("StridedSlice", self.last, *limits, T="int32", Index="int32")
+            first = self.numbers("first", [n, 2])
+            sizes = self.put("ConcatV2", first, self.last, self.numbers("axis", 0), T="int32", N=2, Tidx="int32")
+        given = {"strides": (1, 1, 2, 2), "padding": b"SAME", "data_format": b"NCHW"}
+        self.put("Conv2DBackpropInput", sizes, self.constant("w", 3, 2, 2, c), x, **given)
+
+    def grow_by_its_shape(self):
+        self.grow(computed=True)
+
+    def pad_by_its_shape(self):
+        """Columns as many as there are channels."""
+        n, c, h, w = self.shape
+        x = self.last
+        self.put("Shape", x, out_type="int32")
+        turned = self.put("Reshape", self.last, self.numbers("sizes", [4, 1]), T="int32", Tshape="int32")
+        begin, end, step = (self.numbers("limit", [value]) for value in (1, 2, 1))
+        count = self.put("StridedSlice", turned, begin, end, step, T="int32", Index="int32")
+        zero = self.numbers("zero", [[0], [0], [0]])
+        column = self.put("ConcatV2", zero, count, self.numbers("axis", 0), T="int32", N=2, Tidx="int32")
+        zeros = self.numbers("zeros", [[0], [0], [0], [0]])
+        pads = self.put("ConcatV2", zeros, column, self.numbers("axis", 1), T="int32", N=2, Tidx="int32")
+        self.put("Pad", x, pads, Tpaddings="int32")
+        self.shape = (n, c, h, w + c)
+
     # what ends a network
 
     def nothing(self):
@@ -228,6 +262,9 @@ LAYERS = [
     "depth",
     "cut",
     "tile",
+    "grow",
+    "grow_by_its_shape",
+    "pad_by_its_shape",
 ]
 ENDS = [
     "nothing",

@@ -183,6 +183,7 @@ KERNELS: dict[str, Any] = {
     "FusedBatchNormV2": normalised,
     "FusedBatchNormV3": normalised,
     "GatherV2": lambda node, x, indices, axis: np.take(x, indices, axis=int(axis)),
+    "LeakyRelu": lambda node, x: np.where(x > 0, x, x.dtype.type(node.attr["alpha"].f) * x),
     "MatMul": lambda node, a, b: (a.T if flag(node, "transpose_a") else a) @ (b.T if flag(node, "transpose_b") else b),
     "MaxPool": largest,
     "Max": reduction(np.max),

@@ -16,7 +16,6 @@ from modelmill_rewriter._pass import Firing, Pass, Refusal, Report
 from modelmill_rewriter._pattern import Pattern, depth
 from modelmill_rewriter._target import Target
 from modelmill_rewriter._tensor import Tensor
-from modelmill_rewriter._validity import topological_order
 
 
 class Answer(enum.Enum):
@@ -94,10 +93,9 @@ class _Application:
 
     def report(self) -> Report:
         """Visit every node at which the pattern can end, producers first, and again where something changed."""
-        nodes = {name: self._graph.node(name) for name in self._graph.names()}
-        waiting: Deque[str] = deque()
-        queued: Set[str] = set()
-        self._enqueue(topological_order(nodes)[0], waiting, queued)
+        ends = self._graph.in_data_order(self._graph.nodes_with(*self.matcher.operations))
+        waiting: Deque[str] = deque(ends)
+        queued: Set[str] = set(ends)
         while waiting:
             name = waiting.popleft()
             queued.discard(name)

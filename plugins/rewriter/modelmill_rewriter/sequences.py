@@ -46,6 +46,8 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     ),
 }
 
+#: What stands for the target's sequence.
+_SEQUENCE = "default"
 #: What runs behind third parties' passes.
 _LAST = "remove_default_attributes"
 
@@ -66,8 +68,8 @@ def passes_for(
     """The passes to run.
 
     target: whose sequence to take; an unknown or empty one gets the default.
-    chosen: run exactly these, in this order, whatever the target; none means the target's sequence. Each text names
-        one or more, with options where it says so (see `_arguments.py`).
+    chosen: run exactly these, in this order, whatever the target; none means the target's sequence, which is also what
+        `default` stands for. Each text names one or more, with options where it says so (see `_arguments.py`).
     left_out: of those, do not run these.
     others: the passes of third parties; those that are there for the target run before the attributes are dropped.
     folder: where files lie that options name.
@@ -78,7 +80,9 @@ def passes_for(
     passes = {item.name: item for item in (*PASSES, *others)}
     calls = [call for text in chosen for call in parse_calls(text)]
     if not calls and or_sequence:
-        calls = [Call(name) for name in _sequence(target, others)]
+        calls = [Call(_SEQUENCE)]
+    sequence = [Call(name) for name in _sequence(target, others)]
+    calls = [item for call in calls for item in (sequence if call == Call(_SEQUENCE) else [call])]
     unwanted = frozenset(call.name for text in left_out for call in _expanded(parse_calls(text), passes))
     return tuple(
         with_arguments(passes[call.name], call.arguments, folder)

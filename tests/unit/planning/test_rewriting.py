@@ -132,6 +132,40 @@ def test_says_what_cannot_be_proved_and_plans_the_rest() -> None:
     assert "compare.tflite" in steps(made)
 
 
+SAVED_MODEL = {"kind": "tf.saved_model", "producer": 0}
+SAVED_MODELS = farm.plugin(
+    "saved-models",
+    farm.edge("freeze-saved-model", Role.CONVERT, {"model": "tf.saved_model"}, "tf.frozen_graph"),
+    farm.edge("convert-saved-model", Role.CONVERT, {"model": "tf.saved_model"}, "tflite"),
+    targets=(Target("tflite", "tflite", "", "saved-models", farm.NO_OPTIONS),),
+)
+
+
+def plan_saved_model(target: str, facts: dict = SAVED_MODEL, **more: object):
+    others = tuple(plugin for plugin in plugins() if plugin.name != "tflite-quantizer" or target != "tflite")
+    convert = farm.edge("convert", Role.CONVERT, {"model": "tf.frozen_graph"}, "tflite")
+    own = dataclasses.replace(SAVED_MODELS, edges=(*SAVED_MODELS.edges, convert))
+    spec = ConversionSpec(source=SOURCE, targets=(TargetRequest(target),), **more)
+    return plan_conversion(spec, facts, (*others, own), farm.ENVIRONMENTS)
+
+
+def test_a_saved_model_takes_the_way_on_which_it_can_be_changed_as_asked() -> None:
+    assert "convert-saved-model.tflite" in steps(plan_saved_model("tflite"))
+    edited = steps(plan_saved_model("tflite", edits=EDITS))
+    assert edited["edit"] == {"model": "freeze-saved-model", "edits": "edits"}
+    rewritten = steps(plan_saved_model("tflite", plugin_options={"rewriter": {"rewrite": ["prelu"]}}))
+    assert rewritten["convert.tflite"] == {"model": "rewrite.tflite"}
+
+
+def test_what_keeps_a_version_from_loading_a_saved_model_does_not_keep_it_from_the_graph_inside() -> None:
+    slots = {"2.19": "it holds the state of a Keras 2 optimizer"}
+    told = {"readable": ["1.15", "2.15"], "readable_stripped": {}, "unreadable": slots}
+    inside = {"readable": ["1.15", "2.15", "2.19"], "readable_stripped": {}, "unreadable": {}}
+    facts = {**SAVED_MODEL, "tensorflow": {**told, "frozen": inside}}
+    made = {step.id: step.environment for step in plan_saved_model("tfjs", facts).steps}
+    assert made["export.tfjs"] == "tfjs-4"
+
+
 def test_edits_and_proofs_survive_the_journal() -> None:
     spec = ConversionSpec(source=SOURCE, targets=(TargetRequest("tflite"),), edits=EDITS, verification=PROVE)
     assert ConversionSpec.from_json(spec.to_json()) == spec

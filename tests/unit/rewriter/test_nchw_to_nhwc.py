@@ -289,9 +289,32 @@ def networks(draw):
     return draw(strategies.integers(0, 2**16)), shape, layers, draw(strategies.sampled_from(ENDS))
 
 
-def built(new_graph, network, dtype="float32", declared=None):
+class Surrounded(Network):
+    """The same over operations that say NHWC, each between two Transposes."""
+
+    def put(self, operation, *inputs, **attributes):
+        if attributes.get("data_format") != b"NCHW":
+            return super().put(operation, *inputs, **attributes)
+        operands = list(inputs)
+        image = 2 if operation == "Conv2DBackpropInput" else 0
+        operands[image] = super().put("Transpose", inputs[image], self.numbers("perm", TO_LAST), Tperm="int32")
+        if image:
+            order, axis = self.numbers("order", TO_LAST), self.numbers("axis", 0)
+            given = {"Tparams": "int32", "Tindices": "int32", "Taxis": "int32"}
+            operands[0] = super().put("GatherV2", inputs[0], order, axis, T=None, **given)
+        for name, value in attributes.items():
+            if isinstance(value, tuple):
+                pairs = [
+                    value[2 * axis : 2 * axis + 2] if len(value) == 8 else value[axis : axis + 1] for axis in TO_LAST
+                ]
+                attributes[name] = tuple(size for pair in pairs for size in pair)
+        last = super().put(operation, *operands, **{**attributes, "data_format": b"NHWC"})
+        return super().put("Transpose", last, self.numbers("perm", [0, 3, 1, 2]), Tperm="int32")
+
+
+def built(new_graph, network, dtype="float32", declared=None, kind=Network):
     seed, shape, layers, end = network
-    made = Network(new_graph(), shape, dtype, seed, declared)
+    made = kind(new_graph(), shape, dtype, seed, declared)
     for layer in layers:
         made.conv(4) if layer == "conv" else getattr(made, layer)()
     getattr(made, end)()
@@ -387,6 +410,50 @@ def test_tflite_computes_what_was_computed_before(network, new_graph, run_rules,
     before = compute(made.graph.message, {"x": fed(network)}, made.graph.outputs)[0]
     # Six layers of sums in float32, and batch normalisation folded into weights by the converter.
     np.testing.assert_allclose(found, before, rtol=1e-4, atol=1e-5 * np.abs(before).max())
+
+
+@given(network=networks(), inputs=strategies.booleans())
+@settings(max_examples=100)
+def test_transposes_around_each_operation_become_fewer(network, inputs, new_graph, run_rules, compute):
+    made = built(new_graph, network, kind=Surrounded)
+    rewritten = run_rules(made.graph, NchwToNhwc(inputs=inputs))
+    x = fed(network)
+    shape = [dim.size for dim in rewritten.find("x").attr["shape"].shape.dim]
+    turns = shape != list(x.shape) or (inputs and rewritten.reports[0].note != "")
+    before = compute(made.graph.message, {"x": x}, made.graph.outputs)[0]
+    after = compute(rewritten.message, {"x": turned(x) if turns else x}, made.graph.outputs)[0]
+    assert_close(after, before, "float32")
+    counts = [[node.op for node in item.node].count("Transpose") for item in (made.graph.message, rewritten.message)]
+    assert counts[1] < counts[0] if rewritten.fired else counts[1] == counts[0]
+
+
+@pytest.mark.parametrize("network", TYPICAL, ids=[network[3] for network in TYPICAL])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_a_typical_network_with_transposes_around_each_operation_keeps_that_of_its_input(
+    network, inputs, new_graph, run_rules
+):
+    made = built(new_graph, network, kind=Surrounded)
+    rewritten = run_rules(made.graph, NchwToNhwc(inputs=inputs))
+    assert rewritten.operations.count("Transpose") == (0 if inputs else 1)
+
+
+def test_leaves_transposes_alone_when_no_fewer_would_be_left(graph, run_rules):
+    """Between them lies what works on NCHW images only."""
+    made = Surrounded(graph, (1, 2, 4, 4))
+    made.conv(2)
+    made.softmax()
+    made.conv(2)
+    graph.outputs.append(made.last)
+    assert run_rules(graph, NAME).fired == 0
+
+
+def test_sizes_that_are_computed_are_put_in_order(new_graph, run_rules):
+    network = (0, (1, 2, 3, 3), ["conv", "grow_by_its_shape"], "nothing")
+    rewritten = run_rules(built(new_graph, network, declared=(-1, 2, -1, -1)).graph, NAME)
+    assert (
+        rewritten.operations.count("GatherV2") == 2
+    )  # the Shape's result, and the sizes of the transposed convolution
+    assert rewritten.operations.count("Transpose") == 2  # of the input and of the output
 
 
 def test_transpositions_that_were_there_go(graph, run_rules, compute):

@@ -185,3 +185,9 @@ def test_spells_every_prelu_of_mtcnn_for_the_converters(tmp_path, version, net, 
     alphas = [graph_def.constant_value(node) for node in rewritten.node if node.name.endswith("minus_alpha")]
     assert [alpha.ndim for alpha in alphas].count(3) >= 3
     assert all(np.isfinite(alpha).all() for alpha in alphas)
+
+
+def test_the_signature_tells_the_sizes_that_were_fixed(tmp_path, model):
+    step = step_for(tmp_path, model, named(["x"], ["y"]), rewrite=["fix_input_shapes(batch=3)"])
+    assert run(step)["notes"] == ["x is [3, 2] now and was [?, 2]."]
+    assert signature.read(step.output) == named(["x"], ["y"], (3, 2))

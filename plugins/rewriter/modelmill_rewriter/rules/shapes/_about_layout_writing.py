@@ -53,6 +53,7 @@ class Writer:
         self._ours.update(names.values())
         for tensor in sorted(plan.turned):
             self._serve_the_others(tensor)
+        self._leave_out_what_only_hands_on()
         removed = graph.remove_unused(self._lost)
         graph.forget_shapes()
         return self._told(rule, names, removed)
@@ -63,7 +64,8 @@ class Writer:
         others = tuple(name for name in self._plan.changes if name not in said_nchw)
         fired = [Firing((name,), (names[name],)) for name in first]
         around = Firing(
-            others + removed, tuple(names[name] for name in others) + tuple(n for n in self._added if n in self._graph)
+            others + removed,
+            tuple(name for name in [*(names[name] for name in others), *self._added] if name in self._graph),
         )
         fired.extend([around] if around.before or around.after else [])
         refused = self._plan.refused + [
@@ -155,6 +157,14 @@ class Writer:
             ]
             self._graph.set_inputs(name, entries)
             self._needing_first[name] = None
+
+    def _leave_out_what_only_hands_on(self) -> None:
+        """Transposes that cancelled: who reads one may as well read what it reads."""
+        for name, change in self._plan.changes.items():
+            waits = self._graph.control_inputs(name) or self._graph.has_control_consumers(name)
+            if change.operation == "Identity" and name not in self._graph.kept and not waits:
+                self._graph.redirect(name, self._graph.data_inputs(name)[0])
+                self._lost.append(name)
 
     # -- the nodes between them ----------------------------------------------------------------------------------------
 

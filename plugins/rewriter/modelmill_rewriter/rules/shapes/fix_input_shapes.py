@@ -22,7 +22,7 @@ from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import NodeDef, node_name
 
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.shapes._about_disagreements import disagreement, written
 from modelmill_rewriter.rules_api import (
     Firing,

@@ -116,7 +116,7 @@ def evaluate(
 
 
 def _by_tensorflow(
-    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], initializers: tuple[str, ...]
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], initializers: tuple[str, ...] = ()
 ) -> list[np.ndarray]:
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     tf = installed_tensorflow.v1()

@@ -13,7 +13,7 @@ from typing import ClassVar, Dict, List, Tuple
 
 from modelmill_worker.graph_def import node_name
 
-from modelmill_rewriter._validity import LOOP_OPERATIONS
+from modelmill_rewriter._order import LOOP_OPERATIONS
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Report, Target
 
 

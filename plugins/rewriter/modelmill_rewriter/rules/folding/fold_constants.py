@@ -28,7 +28,7 @@ from modelmill_worker.graph_def import NodeDef, node_name
 
 from modelmill_rewriter._kernels import OPERATIONS, ComputationError, TooLargeError, compute, result_type
 from modelmill_rewriter._operations import FORWARDING
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules_api import (
     Firing,
     GraphIndex,

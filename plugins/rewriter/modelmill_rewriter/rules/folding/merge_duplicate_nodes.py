@@ -20,7 +20,7 @@ from typing import Counter as CounterOf
 from modelmill_worker import graph_def, op_versions_table, tensors, weights_beside
 from modelmill_worker.graph_def import NodeDef, is_control, node_name
 
-from modelmill_rewriter._validity import LOOP_OPERATIONS, topological_order
+from modelmill_rewriter._order import LOOP_OPERATIONS, topological_order
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Report, Target
 
 #: What a node is told apart by, compared by value.

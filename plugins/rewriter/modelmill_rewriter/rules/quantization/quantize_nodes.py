@@ -26,7 +26,7 @@ from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import NodeDef
 
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.quantization._about_eight_bits import (
     FLOAT,
     INT32,

@@ -19,7 +19,7 @@ from typing import ClassVar, Dict, List, Optional, Set, Tuple
 
 from modelmill_worker.graph_def import NodeDef
 
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.editing.cut_graph import CutGraph
 from modelmill_rewriter.rules_api import GraphIndex, Pass, Refusal, Report, Target, Tensor, argument
 

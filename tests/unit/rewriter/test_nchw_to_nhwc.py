@@ -504,6 +504,11 @@ def test_finds_nothing_more_in_what_it_wrote(new_graph, run_rules):
     assert (first.fired > 0, second.fired) == (True, 0)
 
 
+def test_is_an_edit_only_where_it_changes_inputs_or_outputs():
+    chosen = [NchwToNhwc(), NchwToNhwc(inputs=True), NchwToNhwc(outputs=True)]
+    assert [item.changes_interface for item in chosen] == [False, True, True]
+
+
 def test_leaves_alone_what_says_nhwc(graph, run_rules):
     graph.placeholder("x", (1, 4, 4, 2))
     graph.constant("w", np.ones((1, 1, 2, 2)))

@@ -18,6 +18,7 @@ without by the same algebra, where that leaves fewer of them.
 The model's inputs and outputs keep their shapes, by a Transpose each, unless the options say otherwise. TensorFlow's
 CPU kernels know NHWC alone, but for those of oneDNN. Of a small residual network its TFLite converters to 2.4 make
 nothing, and those from 2.8 on 23 operators with 5 TRANSPOSE among them, which are 13 with one in this form.
+TensorFlow.js takes strides and dilations from where NHWC has them, whatever the node says.
 """
 
 from dataclasses import dataclass

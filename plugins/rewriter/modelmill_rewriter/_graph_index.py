@@ -61,8 +61,6 @@ class GraphIndex:
         self._source = graph
         self._nodes: Dict[str, NodeDef] = {node.name: node for node in graph.node}
         self._positions = {name: position for position, name in enumerate(self._nodes)}
-        #: Where in the message each node lies that it came with.
-        self._places = dict(self._positions)
         #: producer -> consumer -> number of edges, data and control.
         self._consumers: Dict[str, Dict[str, int]] = {name: {} for name in self._nodes}
         self._arrays = RecentArrays()
@@ -285,7 +283,6 @@ class GraphIndex:
         self.changed.update(self._nodes)
         self._ranks = None
         self._positions = {names.get(name, name): position for name, position in self._positions.items()}
-        self._places = {names.get(name, name): place for name, place in self._places.items()}
         self._consumers = {
             names.get(name, name): {names.get(reader, reader): count for reader, count in readers.items()}
             for name, readers in self._consumers.items()
@@ -384,12 +381,12 @@ class GraphIndex:
                 self._source.node.add().CopyFrom(self._nodes.pop(name))
                 order.append(places[name])
             else:
-                order[self._places[name]] = places[name]
+                order[self._positions[name]] = places[name]
         in_order = iter(order)
         self._source.node.sort(key=lambda _: next(in_order))
         del self._source.node[len(names) :]
         self._nodes = dict(zip(names, self._source.node))
-        self._positions, self._places = places, dict(places)
+        self._positions = places
         self._new = set()
         return self._source
 

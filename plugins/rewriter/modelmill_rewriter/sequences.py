@@ -24,7 +24,6 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
         "hard_sigmoid",
         "hard_swish",
         "l2_normalization",
-        "layer_normalization",
     ),
 }
 
@@ -32,11 +31,12 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
 DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
 
 #: By the target's name. The orders agree so far: what a rule writes for either converter it decides itself. Layouts go
-#: first, as converters know most patterns in NHWC only; convolutions are split when nothing more can be folded into
-#: them.
+#: first, as converters know most patterns in NHWC only, but for the layer normalisation whose rows pose as channels;
+#: convolutions are split when nothing more can be folded into them.
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
@@ -46,6 +46,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     ),
     "tfjs": (
         "remove_training_nodes",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",

@@ -298,7 +298,11 @@ class GraphIndex:
 
     def reorder(self, names: Sequence[str]) -> None:
         """Write the nodes in this order from now on; all must be named."""
+        self.to_graph_def()  # so that every node is in the message, where its position says
         self._positions = {name: position for position, name in enumerate(names)}
+        in_order = iter([self._positions[node.name] for node in self._source.node])
+        self._source.node.sort(key=lambda _: next(in_order))
+        self._nodes = dict(zip(names, self._source.node))
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""

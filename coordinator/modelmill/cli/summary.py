@@ -113,12 +113,12 @@ def _proofs(conversion: conversion_pb2.Conversion) -> str:
     for step in conversion.steps:
         proof = value_of(step.facts).get("proof")
         if proof:
-            rows += [(step.id, rule["rule"], str(int(rule["fired"])), *_moved(rule)) for rule in proof["rules"]]
-            rows.append((step.id, "all together", "", *_moved(proof)))
+            rows += [(step.id, rule["rule"], str(int(rule["fired"])), *moved_most(rule)) for rule in proof["rules"]]
+            rows.append((step.id, "all together", "", *moved_most(proof)))
     return table(("proof", "rule", "fired", "max abs difference", "of range"), rows)
 
 
-def _moved(proved: Mapping[str, Any]) -> tuple[str, str]:
+def moved_most(proved: Mapping[str, Any]) -> tuple[str, str]:
     """The largest difference of any output, absolute and relative to its range; or that it could not be run."""
     if "why_not" in proved:
         return "could not be run", "-"
@@ -140,10 +140,14 @@ def _relative(output: conversion_pb2.OutputComparison) -> str:
 
 
 def _notes(conversion: conversion_pb2.Conversion) -> str:
-    told = [*_step_notes(conversion.steps), *_unverified(conversion), *_unproved(conversion)]
-    notes = dict.fromkeys([*conversion.plan.notes, *told])
     lines = [f"change: {change}" for change in dict.fromkeys(_step_changes(conversion.steps))]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in notes_of(conversion))])
+
+
+def notes_of(conversion: conversion_pb2.Conversion) -> list[str]:
+    """What the user should know, each sentence once."""
+    told = [*_step_notes(conversion.steps), *_unverified(conversion), *_unproved(conversion)]
+    return list(dict.fromkeys([*conversion.plan.notes, *told]))
 
 
 def _step_changes(steps: Iterable[conversion_pb2.Step]) -> Iterator[str]:

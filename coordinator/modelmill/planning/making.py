@@ -59,11 +59,25 @@ def version_needs(draft: Draft, wanted: Wanted) -> list[Need]:
 def _route(draft: Draft, wanted: Wanted) -> list[Hop]:
     routes = [route for route in _routes(draft, wanted) if all(map(draft.usable, _needs(draft, wanted, route)))]
     if routes:
-        return routes[0]
+        return min(routes, key=lambda route: _misses_changes(draft, route))  # the first of equals, which is cheapest
     thinkable = _thinkable_routes(draft, wanted)
     for need in _needs(draft, wanted, thinkable[0]):
         draft.choose(need)  # raises, with the reason
     raise AssertionError("a route that is not usable has an environment for each step")
+
+
+def _misses_changes(draft: Draft, route: list[Hop]) -> bool:
+    """Whether the user asked for edits or rewrites and this way to the target has nothing that they could change."""
+    asked = [Role.EDIT] if draft.spec.edits is not None else []
+    changing = hops(draft.plugins, Role.REWRITE)
+    asked += [Role.REWRITE] if any(_chosen_rules(draft, hop) for hop in changing) else []
+    passed = {hop.kind for hop in route} | {route[-1].edge.output}
+    return any(all(hop.kind not in passed for hop in hops(draft.plugins, role)) for role in asked)
+
+
+def _chosen_rules(draft: Draft, rewrite: Hop) -> bool:
+    """Whether the user named the rules that a rewrite is to run."""
+    return bool(draft.spec.plugin_options.get(rewrite.plugin.name, {}).get("rewrite"))
 
 
 def _needs(draft: Draft, wanted: Wanted, route: list[Hop]) -> list[Need]:
@@ -128,8 +142,7 @@ def _add_wanted_rewrite(draft: Draft, wanted: Wanted, made: list[str]) -> None:
     """Rewrite the result itself, where it is of a kind that can be rewritten and the user named the rules."""
     kind = draft.kind_of(made[-1])
     for hop in hops(draft.plugins, Role.REWRITE):
-        chosen = draft.spec.plugin_options.get(hop.plugin.name, {}).get("rewrite")
-        if chosen and hop.kind == kind and draft.usable(Need(hop)):
+        if _chosen_rules(draft, hop) and hop.kind == kind and draft.usable(Need(hop)):
             options = {"target": wanted.request.name} if "target" in _properties(hop) else {}
             why = "rewritten as you said"
             made.append(draft.add(Need(hop), {model_input(hop): made[-1]}, options, wanted.label, why))

@@ -6,7 +6,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 from modelmill_worker.graph_def import GraphDef
 
 from modelmill_rewriter._pass import changed_interface
-from modelmill_rewriter._validity import require_valid
+from modelmill_rewriter._validity import require_still_valid, require_valid
 from modelmill_rewriter.rules_api import GraphIndex, Interface, Pass, Report, Target, Tensor
 
 Progress = Callable[[float, str], None]
@@ -41,8 +41,7 @@ def rewrite_graph(
     Raises StepError GRAPH_INVALID for a broken graph, RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or REWRITE_DOES_NOT_END
     for a broken rule, and INVALID_OPTION for an option that a pass cannot use with this graph.
     """
-    require_valid(graph, interface)
-    index = GraphIndex(graph, interface)
+    index = GraphIndex(graph, interface, require_valid(graph, interface))
     kept = _Kept(index)
     reports: List[Report] = []
     for number, item in enumerate(passes):
@@ -55,6 +54,10 @@ def rewrite_graph(
         if after_each is not None:
             after_each(item, index, reports[-1])
     kept.require()
+    fired = list(dict.fromkeys(report.rule for report in reports if report.fired))
+    if fired:
+        index.changed.update(index.names())
+        require_still_valid(index, ", ".join(fired))
     return Rewritten(index.to_graph_def(), _merged(reports), index)
 
 

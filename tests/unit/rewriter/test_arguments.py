@@ -102,6 +102,12 @@ def test_a_group_takes_no_options():
     assert raised.value.details["rules"][0] == "remove_control_dependencies"
 
 
+def test_the_targets_sequence_may_be_part_of_what_is_chosen():
+    sequence = passes_for("tflite", [], [])
+    assert passes_for("tflite", ["default"], []) == sequence
+    assert passes_for("tflite", ["prelu, default"], [])[1:] == sequence
+
+
 def test_what_is_left_out_may_be_named_in_one_text():
     names = [item.name for item in passes_for("tflite", [], ["prelu,remove_training_nodes"])]
     assert "prelu" not in names

@@ -13,6 +13,7 @@ from modelmill_worker.flatbuffer import FlatbufferError
 
 from modelmill_inspector import edgetpu
 from modelmill_inspector.tflite import _operators
+from modelmill_inspector.tflite._activations import describe_activations
 from modelmill_inspector.tflite._arena import estimate_arena
 from modelmill_inspector.tflite._costs import describe_costs
 from modelmill_inspector.tflite._metadata import describe_metadata, read_runtime_version
@@ -55,7 +56,8 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
     signatures: [{"key", "subgraph", "inputs": [tensor], "outputs": [tensor]}], at most 20 (`signatures_count`).
     control_flow: {"v1": 0, "v2", "loops", "conditions"}.
     unused_buffers: {"count", "bytes"}: what nothing refers to.
-    quantisation, runtime_version, arena, metadata, costs: as their own functions say; `arena_bytes` is arena's `bytes`.
+    activations, quantisation, runtime_version, arena, metadata, costs: as their own functions say; `arena_bytes` is
+        arena's `bytes`.
     edgetpu: as modelmill_inspector.edgetpu says, where the file was compiled.
 
     Raises StepError TFLITE_DAMAGED.
@@ -98,6 +100,7 @@ def _facts(data: Any, model: Model) -> Dict[str, Any]:
         "subgraphs": [_subgraph(graph) for graph in model.subgraphs[:_SUBGRAPHS]],
         "subgraphs_count": len(model.subgraphs),
         "signatures_count": len(model.signatures),
+        "activations": describe_activations(model),
         "quantisation": describe_quantisation(model),
         "arena": arena,
         "arena_bytes": arena["bytes"],

@@ -25,7 +25,7 @@ import numpy as np
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.graph_def import NodeDef
 
-from modelmill_rewriter._validity import topological_order
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.loops._about_arrays import (
     CONTENTS,
     ORIGINS,

@@ -74,7 +74,7 @@ def with_arguments(item: T, arguments: Tuple[Tuple[str, str], ...], folder: Opti
     values: Dict[str, Any] = {}
     for key, text in arguments:
         if key not in known:
-            raise _invalid(item, key, text, "there is no such option; known are: " + (", ".join(known) or "none"))
+            raise invalid_option(item, key, text, "there is no such option; known are: " + (", ".join(known) or "none"))
         field = known[key].name
         if Path in (hints[field], *(getattr(hints[field], "__args__", None) or ())):
             values[field] = _file(item, key, text, folder)
@@ -117,10 +117,10 @@ def _read_arguments(text: str, tokens: List[Tuple[str, str]], position: int, fou
 
 def _file(item: Any, key: str, text: str, folder: Optional[Path]) -> Path:
     if folder is None:
-        raise _invalid(item, key, text, "files can be named in edits only: give the rule with --edit or --edits")
+        raise invalid_option(item, key, text, "files can be named in edits only: give the rule with --edit or --edits")
     path = (folder / text).resolve()
     if folder.resolve() not in path.parents or not path.is_file():
-        raise _invalid(item, key, text, "there is no such file beside the edits")
+        raise invalid_option(item, key, text, "there is no such file beside the edits")
     return path
 
 
@@ -136,10 +136,11 @@ def _converted(item: Any, hint: Any, key: str, text: str, before: Any) -> Any:
         return hint(text)
     except (KeyError, ValueError):
         needed = {bool: "true or false", int: "a whole number", float: "a number"}[hint]
-        raise _invalid(item, key, text, "give {}".format(needed)) from None
+        raise invalid_option(item, key, text, "give {}".format(needed)) from None
 
 
-def _invalid(item: Any, key: str, text: str, why: str) -> StepError:
+def invalid_option(item: Any, key: str, text: str, why: str) -> StepError:
+    """The error for an option that a pass cannot use; why: what to give instead, without a full stop."""
     return StepError(
         "INVALID_OPTION",
         "The option {} of the rule {} cannot be {!r}: {}.".format(key, item.name, text, why),

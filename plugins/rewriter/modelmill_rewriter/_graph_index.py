@@ -312,7 +312,16 @@ class GraphIndex:
             tuple(Tensor(names.get(tensor.node, tensor.node), tensor.output) for tensor in side)
             for side in (self.interface.inputs, self.interface.outputs)
         )
-        self.set_interface(Interface(inputs, outputs))
+        if Interface(inputs, outputs) != self.interface:
+            self.set_interface(Interface(inputs, outputs))
+
+    def reorder(self, names: Sequence[str]) -> None:
+        """Write the nodes in this order from now on; all must be named."""
+        self.to_graph_def()  # so that every node is in the message, where its position says
+        self._positions = {name: position for position, name in enumerate(names)}
+        in_order = iter([self._positions[node.name] for node in self._source.node])
+        self._source.node.sort(key=lambda _: next(in_order))
+        self._nodes = dict(zip(names, self._source.node))
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
@@ -393,7 +402,7 @@ class GraphIndex:
             else:
                 order[self._positions[name]] = places[name]
         in_order = iter(order)
-        self._source.node.sort(key=lambda node: next(in_order))
+        self._source.node.sort(key=lambda _: next(in_order))
         del self._source.node[len(names) :]
         self._nodes = dict(zip(names, self._source.node))
         self._positions = places

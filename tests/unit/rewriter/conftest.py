@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # these tests run on Python 3.7 as well
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,24 +101,30 @@ def rewrite(graph: Graph, *rules: str | Pass, target: Target | None = None) -> R
     return Rewritten(message, reports, index)
 
 
-def evaluate(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0) -> list[np.ndarray]:
+def evaluate(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0, initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     """What the outputs are: by numpy where it has every operation, else by TensorFlow; skips where that is absent.
 
-    NumPy follows no control dependencies.
+    NumPy follows no control dependencies. initializers: nodes that TensorFlow is to run first.
     """
     computed_here = _KERNELS.keys() | IMAGE_KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast"}
     needed = dataflow.prune(message, [graph_def.node_name(name) for name in outputs]).node
     if all(node.op in computed_here for node in needed):
         return _by_numpy(message, feeds, outputs, seed)
-    return _by_tensorflow(message, feeds, outputs)
+    return _by_tensorflow(message, feeds, outputs, initializers)
 
 
-def _by_tensorflow(message: Any, feeds: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+def _by_tensorflow(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     tf = installed_tensorflow.v1()
     with tf.Graph().as_default():
         tf.import_graph_def(graph_def.copy(message), name="")
         with tf.Session() as session:
+            for name in initializers:
+                session.run(name)
             named = {graph_def.tensor_name(name): value for name, value in feeds.items()}
             return session.run([graph_def.tensor_name(name) for name in outputs], named)
 
@@ -163,25 +170,40 @@ _KERNELS: dict[str, Any] = {
     "Add": np.add,
     "AddV2": np.add,
     "CheckNumerics": lambda x: x,
+    "ClipByValue": np.clip,
+    "Erf": lambda x: np.vectorize(math.erf)(x).astype(x.dtype),
+    "Erfc": lambda x: np.vectorize(math.erfc)(x).astype(x.dtype),
     "FakeQuantWithMinMaxVars": _fake_quant,
     "Floor": np.floor,
+    "Greater": np.greater,
     "GreaterEqual": np.greater_equal,
     "Identity": lambda x: x,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
     "Maximum": np.maximum,
     "Minimum": np.minimum,
     "Mul": np.multiply,
     "Neg": np.negative,
     "PlaceholderWithDefault": lambda x: x,
     "PreventGradient": lambda x: x,
+    "Pow": np.power,
     "Print": lambda x, *data: x,
     "RealDiv": np.divide,
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
     "Relu6": lambda x: np.clip(x, 0, 6).astype(x.dtype),
     "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
+    "Select": np.where,
     "SelectV2": np.where,
+    "Sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Sqrt": np.sqrt,
+    "Square": np.square,
+    "SquaredDifference": lambda x, y: np.square(x - y),
     "StopGradient": lambda x: x,
     "Sub": np.subtract,
+    "Tanh": np.tanh,
+    "ZerosLike": np.zeros_like,
 }
 
 

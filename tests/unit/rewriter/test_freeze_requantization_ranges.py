@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from modelmill_rewriter.sequences import passes_for
 from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
 
@@ -48,6 +49,12 @@ def test_leaves_single_extreme_values_out(quantized, run_rules):
     assert frozen(run_rules(quantized, rule(log, min_percentile=0, max_percentile=0))) == (-100, 100)
 
 
+def test_reads_a_log_beside_the_edits(quantized, run_rules, tmp_path):
+    (tmp_path / "log.txt").write_text(LOG.format(-4, 5))
+    (chosen,) = passes_for("", ["freeze_requantization_ranges(min_max_log_file=log.txt)"], (), folder=tmp_path)
+    assert frozen(run_rules(quantized, chosen)) == (-4, 5)
+
+
 def test_takes_a_range_by_hand(quantized, run_rules):
     assert frozen(run_rules(quantized, rule(LOG.format(-1, 1), range=RANGE + ":-2:3"))) == (-2, 3)
 
@@ -74,7 +81,7 @@ def test_leaves_alone_when_it_is_an_output(quantized, run_rules):
     [
         ("", "no line of the log tells a range"),
         ("min_max_log='nothing'", "no line of the log tells a range"),
-        ("min_max_log_file=/tmp/log.txt", "a worker, which cannot read /tmp/log.txt"),
+        ("min_max_log_file=/tmp/log.txt", "files can be named in edits only"),
         ("range=y/eightbit/requant_range:3:2", "is empty, 3.0 to 2.0"),
         ("range=y/eightbit/requant_range", "cannot be read; write node:low:high"),
         ("range=nowhere:0:1", "they name nowhere, which is not in the graph"),

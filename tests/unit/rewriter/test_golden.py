@@ -3,9 +3,10 @@
 A case starts with comments: what it is about, its inputs and outputs, and where it matters the TensorFlow that will
 convert it (`tensorflow`), the `target`, the shape to feed (`shape`), the rule with its options (`rule`) and by how much
 the outputs may differ (`tolerance`), relative and absolute. Where a rule changes the interface, the inputs and outputs
-that the graph has then are those of `inputs_after` and `outputs_after`; one that finds something to do in what it
-wrote, by its nature, says so with `again: yes`, an edit that is refused then with `again: refused`. After a change that
-is meant, MODELMILL_WRITE_GOLDEN=1 writes the files anew; read the difference before you commit it.
+that the graph has then are those of `inputs_after` and `outputs_after`, and what fills its tables that of
+`initializers_after`; one that finds something to do in what it wrote, by its nature, says so with `again: yes`, an edit
+that is refused then with `again: refused`. After a change that is meant, MODELMILL_WRITE_GOLDEN=1 writes the files
+anew; read the difference before you commit it.
 """
 
 import os
@@ -97,7 +98,10 @@ def test_computes_the_same(case, run_rules, compute):
         feeds[name] = generator.normal(size=shape).astype(placeholder_dtype(graph.find(name)))
     before = compute(graph.message, feeds, graph.outputs)
     feeds_after = dict(zip(inputs_after, feeds.values()))
-    after = compute(rewritten.message, feeds_after, given.get("outputs_after", graph.outputs))
+    initializers = tuple(given.get("initializers_after", ()))
+    after = compute(
+        rewritten.message, feeds_after, given.get("outputs_after", graph.outputs), initializers=initializers
+    )
     tolerance = float(given.get("tolerance", ["4e-7"])[0])
     for old, new in zip(before, after):
         # Without a word in the case: sums of two terms of which one is 0; the forms round a product of three at most.

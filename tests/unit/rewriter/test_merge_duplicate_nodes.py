@@ -184,15 +184,6 @@ def test_computes_the_same(new_graph, run_rules, compute, steps, seed):
         np.testing.assert_array_equal(new, old)
 
 
-@settings(max_examples=40, deadline=None)
-@given(steps=STEPS)
-def test_leaves_no_more_than_the_graph_transform_tool(new_graph, run_rules, steps):
-    tool = pytest.importorskip("tensorflow.tools.graph_transforms", reason="needs the tool, of TensorFlow before 2.0")
-    graph = generated(new_graph, steps)
-    theirs = tool.TransformGraph(graph_def.copy(graph.message), ["x"], graph.outputs, [MERGE])
-    assert len(run_rules(graph, MERGE).names) <= len(theirs.node)
-
-
 def test_a_type_of_its_own_is_not_another_of_the_same_bytes(graph, run_rules):
     graph.constant("a", [1, 2], "int8")
     graph.message.node.append(graph_def.new_constant("b", np.int8([1, 2]), tensors.data_type_named("qint8")))

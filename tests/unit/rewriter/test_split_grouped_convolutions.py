@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies
 from modelmill_rewriter.rules_api import Target
 from modelmill_worker.errors import StepError
+from tflite_of_graphs import Interpreter, convert
 
 NAME = "split_grouped_convolutions"
 NEEDED_ELSEWHERE = (
@@ -95,6 +96,16 @@ def test_tensorflow_computes_what_was_asked_for(
     after = compute_with_tensorflow(rewritten.message, feeds(shape, given), ["y"])[0]
     # TensorFlow sums up to 36 products in float32.
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(before).max()))
+
+
+@pytest.mark.parametrize(("filters", "form"), [((3, 3, 2, 8), "auto"), ((3, 3, 1, 8), "auto"), ((3, 3, 1, 8), "split")])
+def test_tflite_computes_what_was_asked_for(filters, form, graph, run_rules, compute, tmp_path):
+    grouped(graph, (1, 6, 5, 4), filters)
+    rewritten = run_rules(graph, f"{NAME}(as={form})")
+    x = feeds((1, 6, 5, 4), {"dtype": "float32", "weights": "constant"})
+    found = Interpreter(convert(rewritten.message, ["x"], ["y"], tmp_path)).run(x["x"])[0]
+    before = compute(graph.message, x, ["y"])[0]
+    np.testing.assert_allclose(found, before, rtol=1e-5, atol=1e-5 * np.abs(before).max())
 
 
 def test_keeps_dilations_and_explicit_paddings(graph, run_rules, compute):

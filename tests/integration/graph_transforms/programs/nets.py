@@ -28,7 +28,7 @@ class Net:
         with tf.Graph().as_default() as self._graph:
             self.value = tf.compat.v1.placeholder(tf.float32, SHAPE, "x")
             for index in range(layers):
-                with tf.name_scope("layer{}".format(index)):
+                with tf.name_scope(f"layer{index}"):
                     LAYERS[kinds[index] if index < len(kinds) else self._choice.choice(kinds)](self)
                     self._add_clutter()
             tf.identity(self.value, "y")

@@ -28,7 +28,6 @@ from modelmill_worker.graph_def import NodeDef, node_name
 
 from modelmill_rewriter._kernels import OPERATIONS, ComputationError, TooLargeError, compute, result_type
 from modelmill_rewriter._operations import FORWARDING
-from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules_api import (
     Firing,
     GraphIndex,
@@ -98,16 +97,22 @@ class _Folding:
 
     def walk(self) -> None:
         """Fold all that can be folded."""
-        nodes = {name: self._graph.node(name) for name in self._graph.names()}
-        for name in topological_order(nodes)[0]:
+        for name in self._graph.in_data_order(self._graph.names()):
             self._visit(name)
-        self._graph.remove_unused([name for folded in self._folded for name in (folded, *self._sources[folded])])
+        used = dict.fromkeys(source for folded in self._folded for source in self._sources[folded])
+        for source in used:
+            if source not in self._folded and self._is_const(source):
+                self._forget_who_waits(source)
+        self._graph.remove_unused([*self._folded, *used])
 
     def _visit(self, name: str) -> None:
         producers = dict.fromkeys(node_name(entry) for entry in self._graph.node(name).input)
         if self._hands_on_a_constant(name):
             self._bypass(name)
             return
+        if self._waits_for_constants_only(name):
+            self._graph.set_inputs(name, ())
+            self.firings.append(Firing((name, *producers), (name,)))
         values = self._value_of(name)
         if values is not None:
             self._folded.add(name)
@@ -141,6 +146,13 @@ class _Folding:
         if node.op not in _HANDING_ON or name in self._graph.kept or name in self._places:
             return False
         if not self._graph.consumers(name):
+            return False
+        return all(self._is_constant(node_name(entry)) for entry in node.input)
+
+    def _waits_for_constants_only(self, name: str) -> bool:
+        """Whether the node is a Const that waits for what is there from the start."""
+        node = self._graph.node(name)
+        if node.op != "Const" or not node.input or name in self._places:
             return False
         return all(self._is_constant(node_name(entry)) for entry in node.input)
 

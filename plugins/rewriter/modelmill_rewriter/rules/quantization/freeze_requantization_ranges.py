@@ -12,7 +12,8 @@ extreme values then do not widen the range for all.
 
 import re
 from dataclasses import dataclass
-from typing import ClassVar, Dict, List, Tuple
+from pathlib import Path
+from typing import ClassVar, Dict, List, Optional, Tuple
 
 import numpy as np
 from modelmill_worker.errors import StepError
@@ -40,7 +41,7 @@ class FreezeRequantizationRanges(Pass):
     ranges: Tuple[str, ...] = argument((), "As node:low:high; it counts more than the log.", name="range")
     min_percentile: float = argument(5.0, "Which part of a node's low values, in percent, may lie below its range.")
     max_percentile: float = argument(5.0, "Which part of a node's high values, in percent, may lie above its range.")
-    min_max_log_file: str = argument("", "TransformGraph's name for a file with the log; give its text instead.")
+    min_max_log_file: Optional[Path] = argument(None, "The log, as a file beside the edits.")  # noqa: RUF009
 
     def apply(self, graph: GraphIndex, target: Target) -> Report:
         """Replace the nodes that there are ranges for.
@@ -70,17 +71,11 @@ class FreezeRequantizationRanges(Pass):
         return Report(self.name, tuple(fired), tuple(refused))
 
     def _ranges(self) -> Dict[str, Tuple[float, float]]:
-        if self.min_max_log_file:
-            raise self._invalid(
-                "a rewrite runs on a worker, which cannot read {}; give the file's text as min_max_log".format(
-                    self.min_max_log_file
-                )
-            )
         for percentile in (self.min_percentile, self.max_percentile):
             if not 0 <= percentile <= 100:
                 raise self._invalid("{} is no percentile: give 0 to 100".format(percentile))
         logged: Dict[str, List[Tuple[float, float]]] = {}
-        for line in self.min_max_log.splitlines():
+        for line in self._log().splitlines():
             for found in _RECORD.finditer(line.strip()):
                 logged.setdefault(found.group("node"), []).append(_ends(found))
         ranges = {name: self._within_percentiles(values) for name, values in logged.items()}
@@ -95,6 +90,11 @@ class FreezeRequantizationRanges(Pass):
             if not low < high:
                 raise self._invalid("the range of {} is empty, {} to {}".format(name, low, high), name)
         return ranges
+
+    def _log(self) -> str:
+        if self.min_max_log_file is None:
+            return self.min_max_log
+        return self.min_max_log + "\n" + self.min_max_log_file.read_text(encoding="utf-8", errors="replace")
 
     def _within_percentiles(self, values: List[Tuple[float, float]]) -> Tuple[float, float]:
         """As freeze_requantization_ranges.cc counts, with halves rounded away from zero."""

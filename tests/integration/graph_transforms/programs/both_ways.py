@@ -7,8 +7,7 @@ A case: {"net": {"seed", "kinds", "layers"}} or {"path": of a frozen graph}; "in
 that both sides get, or ""; "tool" and "rewriter": the transforms of each side; "seeds": of the inputs.
 
 The answer: "nodes", "operations" (each by side: "source", "tool", "rewriter"), "errors" (a pair of sides to the
-largest difference relative to the output's range, over all outputs and seeds), "fired" (how often each rule
-did), or {"error"} with the text.
+largest difference relative to the output's range, over all outputs and seeds), "fired" (how often each rule did), or {"error"} with the text.
 """
 
 import collections
@@ -27,6 +26,8 @@ from tensorflow.core.protobuf import rewriter_config_pb2
 from tensorflow.tools.graph_transforms import TransformGraph
 
 v1 = tf.compat.v1
+#: What sparsify_gather calls the node that fills the tables that it makes.
+_FILLING = "group_deps"
 _PAIRS = (("source", "tool"), ("source", "rewriter"), ("tool", "rewriter"))
 
 
@@ -66,7 +67,7 @@ def _rewritten(source, inputs, outputs, transforms):
     copy = v1.GraphDef()
     copy.CopyFrom(source)
     interface = Interface(tuple(map(Tensor, inputs)), tuple(map(Tensor, outputs)))
-    return rewrite_graph(copy, interface, passes_for("", (transforms,), ()), Target())
+    return rewrite_graph(copy, interface, passes_for("", (transforms,), ()), Target())[:2]
 
 
 def _feeds(source, inputs, seed):
@@ -90,6 +91,8 @@ def _run(graph, feeds, outputs):
     with tf.Graph().as_default() as imported:
         tf.import_graph_def(graph, name="")
         with v1.Session(graph=imported, config=options) as session:
+            if any(node.name == _FILLING for node in graph.node):
+                session.run(_FILLING)
             return session.run([name + ":0" for name in outputs], feeds)
 
 

@@ -21,13 +21,16 @@ PROGRAM = ROOT / "tests" / "integration" / "graph_transforms" / "programs" / "bo
 CODE = ["protos", "workers", "plugins/rewriter"]
 TOLERANCE = 1e-5
 NET_INPUTS = {"x": {"shape": [2, 8, 8, 4], "low": -1, "high": 1}}
-#: The guide's recipe for deployment.
+#: The guide's recipe for deployment. Control dependencies go first: the tool drops those of what remove_nodes removes,
+#: where the rewriter keeps the node.
 DEPLOYMENT = (
-    "strip_unused_nodes remove_nodes(op=Identity, op=CheckNumerics) fold_constants(ignore_errors=true) "
+    "remove_control_dependencies strip_unused_nodes remove_nodes(op=Identity, op=CheckNumerics) "
+    "fold_constants(ignore_errors=true) "
     "fold_batch_norms fold_old_batch_norms"
 )
 EIGHT_BITS = "remove_nodes(op=Identity, op=CheckNumerics) fold_constants quantize_weights quantize_nodes"
-FREEZE_RANGES = 'freeze_requantization_ranges(min_max_log_file="{log}")'
+#: Ranges that differ in the last place may round a value to the next of 255 steps, layer after layer.
+EIGHT_BIT_STEPS = 4 / 255
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class Transform:
     """A transform and the layers of a net that it is there for.
 
     words: as both sides take them. before: what the tool does first, for both. ours: where the rewriter's words differ.
-    is_exact: whether the model computes what it did.
+    is_exact: whether the model computes what it did; the fused convolutions of TensorFlow 1.15 do not, and agree.
+    tool_fails: what TensorFlow says of what the tool made, where it refuses that.
     """
 
     words: str
@@ -43,42 +47,53 @@ class Transform:
     before: str = ""
     ours: str = ""
     is_exact: bool = True
+    tool_fails: str = ""
+    tolerance: float = TOLERANCE
 
 
 BATCH_NORMS = ("fused_batch_norm", "fused_batch_norm_in_space", "fused_batch_norm_of_two", "old_batch_norm")
-FOLDED = "remove_nodes(op=Identity, op=CheckNumerics) fold_constants"
+#: The tool's fold_constants prunes as well.
+FOLDED = "remove_control_dependencies remove_nodes(op=Identity, op=CheckNumerics) fold_constants strip_unused_nodes"
 TRANSFORMS = {
     "add_default_attributes": Transform(
-        "add_default_attributes", ("convolution", "pooling"), "remove_attribute(attribute_name=dilations)"
+        "add_default_attributes", ("convolution", "relu6"), "remove_attribute(attribute_name=dilations)"
     ),
+    "add_default_attributes, pooling": Transform("add_default_attributes", ("pooling",)),
     "backport_concatv2": Transform("backport_concatv2", ("concatenation",)),
     "flatten_atrous_conv": Transform("flatten_atrous_conv", ("atrous", "relu6")),
     "fold_batch_norms": Transform("fold_batch_norms", ("scaled_convolution", "scaled_depthwise", "scaled_product")),
     "fold_batch_norms, computed": Transform("fold_batch_norms", ("batch_norm_of_operations",), FOLDED),
-    "fold_old_batch_norms": Transform("fold_old_batch_norms", BATCH_NORMS),
+    "fold_old_batch_norms": Transform("fold_old_batch_norms", BATCH_NORMS, tool_fails="is not unique"),
+    "fold_old_batch_norms, oldest": Transform("fold_old_batch_norms", ("old_batch_norm", "relu6")),
     "fold_old_batch_norms, v2 and v3": Transform(
         "fold_old_batch_norms", ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
     ),
-    "fold_constants": Transform("fold_constants", ("computed_constants", "batch_norm_of_operations", "convolution")),
-    "fuse_pad_and_conv": Transform("fuse_pad_and_conv", ("padded_convolution", "relu6")),
-    "fuse_resize_and_conv": Transform("fuse_resize_and_conv", ("resized_convolution", "relu6")),
-    "fuse_resize_pad_and_conv": Transform("fuse_resize_pad_and_conv", ("resized_padded_convolution", "relu6")),
+    "fold_constants": Transform("fold_constants strip_unused_nodes", ("computed_constants", "batch_norm_of_operations", "convolution")),
+    "fuse_pad_and_conv": Transform("fuse_pad_and_conv", ("padded_convolution", "relu6"), is_exact=False),
+    "fuse_resize_and_conv": Transform("fuse_resize_and_conv", ("resized_convolution", "relu6"), is_exact=False),
+    "fuse_resize_pad_and_conv": Transform("fuse_resize_pad_and_conv", ("resized_padded_convolution", "relu6"), is_exact=False),
     "fuse_convolutions": Transform(
         "fuse_resize_pad_and_conv fuse_resize_and_conv fuse_pad_and_conv",
         ("resized_padded_convolution", "resized_convolution", "padded_convolution"),
         ours="fuse_convolutions",
+        is_exact=False,
     ),
     "insert_logging": Transform("insert_logging(op=Relu, message=seen)"),
     "merge_duplicate_nodes": Transform("merge_duplicate_nodes", ("duplicates", "convolution")),
-    "obfuscate_names": Transform("obfuscate_names", ("convolution", "loop")),
-    "quantize_nodes": Transform("quantize_nodes", ("convolution", "pooling"), FOLDED, is_exact=False),
+    "obfuscate_names": Transform("obfuscate_names", ("convolution", "relu6")),
+    "obfuscate_names, colocated": Transform("obfuscate_names", ("loop",), tool_fails="expects to be colocated"),
+    "quantize_nodes": Transform(
+        "quantize_nodes", ("convolution", "pooling"), FOLDED, is_exact=False, tolerance=EIGHT_BIT_STEPS
+    ),
     "quantize_weights": Transform(
         "quantize_weights(minimum_size=64)", ("plain_convolution", "scaled_convolution"), is_exact=False
     ),
     "remove_attribute": Transform("remove_attribute(attribute_name=data_format)"),
     "remove_control_dependencies": Transform("remove_control_dependencies"),
     "remove_device": Transform("remove_device"),
-    "remove_nodes": Transform("remove_nodes(op=Identity, op=CheckNumerics, op=StopGradient)"),
+    "remove_nodes": Transform(
+        "remove_nodes(op=Identity, op=CheckNumerics, op=StopGradient)", before="remove_control_dependencies"
+    ),
     "rename_attribute": Transform("rename_attribute(old_attribute_name=_nothing, new_attribute_name=_something)"),
     "rename_op": Transform("rename_op(old_op_name=Relu6, new_op_name=Relu)", ("relu6",), is_exact=False),
     "round_weights": Transform("round_weights(num_steps=64)", is_exact=False),
@@ -86,8 +101,10 @@ TRANSFORMS = {
     "sort_by_execution_order": Transform("sort_by_execution_order", ("convolution", "concatenation")),
     "sparsify_gather": Transform("sparsify_gather", ("gather",)),
     "strip_unused_nodes": Transform("strip_unused_nodes", ("convolution", "computed_constants")),
-    "deployment": Transform(DEPLOYMENT, ("convolution", "batch_norm_of_operations", *BATCH_NORMS)),
-    "eight bits": Transform(EIGHT_BITS, ("convolution", "pooling"), is_exact=False),
+    "deployment": Transform(
+        DEPLOYMENT, ("convolution", "batch_norm_of_operations", *BATCH_NORMS), tool_fails="is not unique"
+    ),
+    "eight bits": Transform(EIGHT_BITS, ("convolution", "pooling"), is_exact=False, tolerance=EIGHT_BIT_STEPS),
 }
 #: Whatever the net: these do not change what is computed.
 SEQUENCES = {
@@ -95,11 +112,13 @@ SEQUENCES = {
     "folding": FOLDED + " fold_batch_norms",
     "merging": "merge_duplicate_nodes sort_by_execution_order",
     "renaming": "obfuscate_names remove_device",
-    "removing": "remove_nodes(op=Identity) remove_control_dependencies strip_unused_nodes",
+    "removing": "remove_control_dependencies remove_nodes(op=Identity) strip_unused_nodes",
     "rounding": "round_weights(num_steps=64)",
     "weights": "quantize_weights(minimum_size=256)",
 }
-INEXACT = frozenset(["rounding", "weights"])
+#: What becomes inexact, and how far apart the two may be: constants of one value stay as they are in the rewriter,
+#: and are moved by half a step by the tool.
+INEXACT = {"rounding": 2e-4, "weights": TOLERANCE}
 
 
 class BothWays:
@@ -144,12 +163,19 @@ def both_ways(tmp_path_factory):
     environments.close()
 
 
-def require_the_same(answer, *, is_exact):
+def require_the_same(answer, *, is_exact, tool_fails="", tolerance=TOLERANCE):
+    """The rewriter's numbers are the tool's, or nearer to the source's; and it has no more nodes.
+
+    tool_fails: why TensorFlow refuses what the tool made; the source alone is the measure then.
+    """
+    errors = answer["errors"]
+    assert tool_fails in answer["tool_fails"], answer["tool_fails"]
+    assert bool(tool_fails) == bool(answer["tool_fails"]), answer["tool_fails"]
     if is_exact:
-        assert answer["errors"]["source tool"] <= TOLERANCE, "the tool itself fails here"
-        assert answer["errors"]["source rewriter"] <= TOLERANCE
-    assert answer["errors"]["tool rewriter"] <= TOLERANCE
-    assert answer["nodes"]["rewriter"] <= answer["nodes"]["tool"], answer["operations"]
+        assert errors["source rewriter"] <= TOLERANCE
+    if not tool_fails:
+        assert errors["tool rewriter"] <= tolerance or errors["source rewriter"] <= errors["source tool"], errors
+        assert answer["nodes"]["rewriter"] <= answer["nodes"]["tool"], answer["operations"]
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -164,7 +190,9 @@ def test_transforms_a_net_as_the_tool_does(both_ways, name, seed):
         tool=transform.words,
         rewriter=transform.ours or transform.words,
     )
-    require_the_same(answer, is_exact=transform.is_exact)
+    require_the_same(
+        answer, is_exact=transform.is_exact, tool_fails=transform.tool_fails, tolerance=transform.tolerance
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -179,7 +207,7 @@ def test_transforms_random_nets_as_the_tool_does(both_ways, sequence, seed):
         tool=SEQUENCES[sequence],
         rewriter=SEQUENCES[sequence],
     )
-    require_the_same(answer, is_exact=sequence not in INEXACT)
+    require_the_same(answer, is_exact=sequence not in INEXACT, tolerance=INEXACT.get(sequence, TOLERANCE))
 
 
 def test_gives_the_operations_back_that_old_versions_know(both_ways):
@@ -215,6 +243,13 @@ CORPUS = {
 }
 
 
+#: The tool renames nodes and not those that lie beside them, and takes the control dependencies that say in which loop
+#: a constant is.
+_LOST = dict.fromkeys(["pnet", "rnet", "onet", "DS_CNN_S", "CRNN_S", "Basic_LSTM_S"], "expects to be colocated")
+_LEFT_THE_LOOP = dict.fromkeys(["CRNN_S", "Basic_LSTM_S"], "has inputs from different frames")
+TOOL_FAILS_AT = {"renaming": _LOST, **dict.fromkeys(["deployment", "folding", "removing"], _LEFT_THE_LOOP)}
+
+
 @pytest.mark.parametrize("model", CORPUS)
 @pytest.mark.parametrize("sequence", SEQUENCES)
 def test_transforms_the_corpus_as_the_tool_does(both_ways, sequence, model):
@@ -230,4 +265,9 @@ def test_transforms_the_corpus_as_the_tool_does(both_ways, sequence, model):
     answer = both_ways.ask(
         path=str(folder / path), inputs=found, outputs=outputs, tool=words, rewriter=words, seeds=[0]
     )
-    require_the_same(answer, is_exact=sequence not in INEXACT)
+    require_the_same(
+        answer,
+        is_exact=sequence not in INEXACT,
+        tool_fails=TOOL_FAILS_AT.get(sequence, {}).get(model, ""),
+        tolerance=INEXACT.get(sequence, TOLERANCE),
+    )

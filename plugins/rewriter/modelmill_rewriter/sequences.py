@@ -12,6 +12,7 @@ from modelmill_rewriter.rules_api import Pass
 
 #: Sequences that have a name of their own, which stands for all that is in them.
 GROUPS: Dict[str, Tuple[str, ...]] = {
+    "fuse_convolutions": ("fuse_resize_pad_and_conv", "fuse_resize_and_conv", "fuse_pad_and_conv"),
     "remove_training_nodes": (
         "remove_control_dependencies",
         "prune_unused",

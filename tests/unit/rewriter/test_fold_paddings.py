@@ -154,13 +154,35 @@ def test_leaves_alone_when_channels_are_padded(graph, run_rules):
 
 
 @pytest.mark.parametrize(
-    "more", [{"pads": [(2, 2), (1, 1)]}, {"pads": [(1, 1), (1, 1)], "image": (-1, 8), "stride": 2}]
+    ("more", "reason"),
+    [
+        ({"pads": [(2, 2), (1, 1)]}, "its border is [(2, 2), (1, 1)], and SAME would add [(1, 1), (1, 1)]"),
+        (
+            {"pads": [(1, 1), (1, 1)], "image": (6, 6), "stride": 2},
+            "its border is [(1, 1), (1, 1)], and SAME would add [(0, 1), (0, 1)]",
+        ),
+        (
+            {"pads": [(1, 1), (1, 1)], "image": (-1, 8), "stride": 2},
+            "how large the image is, is not known, on which the border of SAME depends",
+        ),
+    ],
 )
-def test_leaves_alone_when_same_pads_otherwise(graph, run_rules, more):
+def test_leaves_alone_when_same_pads_otherwise(graph, run_rules, more, reason):
     padded(graph, np.random.default_rng(0), **more)
-    assert run_rules(graph, "fold_paddings").refused == {
-        "y": "SAME does not pad as padded does, or the image's size is not known"
-    }
+    assert run_rules(graph, "fold_paddings").refused == {"y": reason}
+
+
+def test_leaves_alone_when_the_filter_has_no_known_size(graph, run_rules):
+    padded(graph, np.random.default_rng(0), [(1, 1), (1, 1)])
+    graph.placeholder("filter", (-1, 3, 3, 4))
+    graph.find("y").input[1] = "filter"
+    assert run_rules(graph, "fold_paddings").refused == {"y": "the size of its filter is not known"}
+
+
+def test_leaves_alone_when_the_convolution_has_a_border_of_its_own(graph, run_rules):
+    padded(graph, np.random.default_rng(0), [(1, 1), (1, 1)])
+    graph.find("y").attr["padding"].s = b"SAME"
+    assert run_rules(graph, "fold_paddings").refused == {"y": "it adds a border of its own to that of padded"}
 
 
 @pytest.mark.parametrize(

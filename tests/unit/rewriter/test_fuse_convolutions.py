@@ -119,6 +119,16 @@ def test_leaves_alone_when_the_resize_gives_out_another_type(graph, run_rules):
     }
 
 
+def test_leaves_alone_when_paddings_are_of_another_type(graph, run_rules):
+    convolved(graph, np.random.default_rng(0), resize=False, pad=True)
+    graph.constant("long", [[0, 0], [1, 2], [2, 0], [0, 0]], "int64")
+    graph.find("mirrored").input[1] = "long"
+    graph.find("mirrored").attr["Tpaddings"].type = 9
+    assert run_rules(graph, "fuse_pad_and_conv").refused == {
+        "y": "its paddings are not of type int32, which no fused convolution can say"
+    }
+
+
 @pytest.mark.parametrize("target", ["tflite", "tfjs"])
 def test_leaves_alone_when_the_target_has_no_such_operation(graph, run_rules, target):
     convolved(graph, np.random.default_rng(0), resize=False, pad=True)

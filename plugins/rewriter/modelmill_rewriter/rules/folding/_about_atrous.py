@@ -19,7 +19,7 @@ from typing import Dict, Iterable, NamedTuple, Optional, Tuple
 
 import numpy as np
 from modelmill_worker import tensors
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker.graph_def import NodeDef, attribute
 
 from modelmill_rewriter.rules.folding import _about_linear as about
 from modelmill_rewriter.rules_api import (
@@ -124,7 +124,7 @@ def dilated(match: Match) -> Optional[Dilated]:
 
 def numbers(node: NodeDef, name: str) -> Tuple[int, ...]:
     """An attribute with a number for each dimension, or the ones that it stands for where it is left out."""
-    return tuple(node.attr[name].list.i) if name in node.attr else (1, 1, 1, 1)
+    return tuple(attribute(node, name).list.i) or (1, 1, 1, 1)
 
 
 def padded(match: Match, make: Builder, convolution: Dilated) -> Tensor:
@@ -142,7 +142,7 @@ def with_bias(match: Match, make: Builder, source: Tensor) -> Tensor:
 
 
 def _padding(node: NodeDef) -> bytes:
-    return bytes(node.attr["padding"].s)
+    return bytes(attribute(node, "padding").s)
 
 
 def _pair(items: Iterable[int]) -> _Pair:

@@ -8,13 +8,15 @@ TensorFlow 1.15 and 2.15, where the Graph Transform Tool fuses them all the same
 
 from typing import Dict
 
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker import tensors
+from modelmill_worker.graph_def import NodeDef, attribute
 
 from modelmill_rewriter.rules.folding import _about_linear as about
 from modelmill_rewriter.rules_api import YES, Attribute, Dtype, Match, Pattern, Verdict, no, op, value
 
 #: The targets that are run by something else than TensorFlow.
 _WITHOUT = ("tflite", "tfjs", "edgetpu")
+_INT32 = tensors.data_type_named("int32")
 _DTYPES = ("float16", "float32", "float64")
 
 
@@ -60,14 +62,14 @@ def attributes(match: Match) -> Dict[str, Attribute]:
     assert dtype is not None
     return {
         "T": Dtype(dtype.number),
-        "strides": tuple(conv.attr["strides"].list.i),
-        "padding": bytes(conv.attr["padding"].s),
+        "strides": tuple(attribute(conv, "strides").list.i),
+        "padding": bytes(attribute(conv, "padding").s),
     }
 
 
 def aligns_corners(node: NodeDef) -> bool:
     """Whether a ResizeBilinear lays the corners of the images on each other."""
-    return "align_corners" in node.attr and bool(node.attr["align_corners"].b)
+    return bool(attribute(node, "align_corners").b)
 
 
 def _unsaid(match: Match) -> str:
@@ -75,12 +77,12 @@ def _unsaid(match: Match) -> str:
     conv = match.node("conv")
     if about.is_channels_first(conv):
         return "its channels come first"
-    if "dilations" in conv.attr and any(rate != 1 for rate in conv.attr["dilations"].list.i):
+    if any(rate != 1 for rate in attribute(conv, "dilations").list.i):
         return "it is dilated"
-    if conv.attr["padding"].s == b"EXPLICIT":
+    if attribute(conv, "padding").s == b"EXPLICIT":
         return "its padding is explicit"
-    if "resize" in match:
-        resize = match.node("resize")
-        if "half_pixel_centers" in resize.attr and resize.attr["half_pixel_centers"].b:
-            return "{} has half_pixel_centers".format(resize.name)
+    if "paddings" in match and match.dtype_of("paddings") != _INT32:
+        return "its paddings are not of type int32"
+    if "resize" in match and attribute(match.node("resize"), "half_pixel_centers").b:
+        return "{} has half_pixel_centers".format(match.node("resize").name)
     return ""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker.graph_def import NodeDef, attribute
 
 from modelmill_rewriter.rules.folding import _about_linear as about
 from modelmill_rewriter.rules_api import (
@@ -94,13 +94,13 @@ class FoldPaddings(Rule):
     def _check_explicit(self, match: Match) -> Verdict:
         node = match.node("conv")
         if not self.explicit:
-            return no("SAME does not pad as {} does, or the image's size is not known".format(match.node("pad").name))
+            return no(_why_not_same(match))
         since = _EXPLICIT_SINCE.get(node.op)
         if since is None:
             return no("{} knows no explicit paddings".format(node.op))
         if match.target.is_converted_before(*since):
             return no("TensorFlow before {}.{} knows no explicit paddings of {}".format(*since, node.op))
-        if node.attr["padding"].s == b"SAME":
+        if attribute(node, "padding").s == b"SAME":
             return no("it pads by SAME itself, as much as it takes for the padded image")
         return YES
 
@@ -114,7 +114,7 @@ def _across(node: NodeDef) -> Tuple[int, ...]:
 
 def _explicit(node: NodeDef) -> List[int]:
     """What a convolution that is not SAME pads, before and after each axis."""
-    return list(node.attr["explicit_paddings"].list.i) if node.attr["padding"].s == b"EXPLICIT" else [0] * 8
+    return list(attribute(node, "explicit_paddings").list.i) if attribute(node, "padding").s == b"EXPLICIT" else [0] * 8
 
 
 class _Axis(NamedTuple):
@@ -124,32 +124,55 @@ class _Axis(NamedTuple):
     reach: int
     stride: int
 
-    def same(self) -> Optional[int]:
-        """What SAME pads before the image; None where that depends on a size that is not known."""
-        if self.stride == 1:
-            return (self.reach - 1) // 2
-        if self.size < 0:
+    def same(self) -> Optional[Tuple[int, int]]:
+        """What SAME pads before and after; None where that depends on a size that is not known."""
+        if self.stride != 1 and self.size < 0:
             return None
-        return max((-(-self.size // self.stride) - 1) * self.stride + self.reach - self.size, 0) // 2
+        needed = self.reach - 1
+        if self.stride != 1:
+            needed = max((-(-self.size // self.stride) - 1) * self.stride + self.reach - self.size, 0)
+        return needed // 2, needed - needed // 2
 
-    def gives_as_many(self, padded: int) -> bool:
-        """Whether as many results come out of an image with so many rows of padding as SAME gives."""
+    def is_same(self, before: int, after: int) -> bool:
+        """Whether this pads as SAME does, but for what no window reads."""
+        same = self.same()
+        if same is None or same[0] != before:
+            return False
         if self.stride == 1:
-            return padded == self.reach - 1
-        return (self.size + padded - self.reach) // self.stride + 1 == -(-self.size // self.stride)
+            return same[1] == after
+        return (self.size + before + after - self.reach) // self.stride + 1 == -(-self.size // self.stride)
+
+
+def _axes(match: Match) -> Optional[List[_Axis]]:
+    """Those over which the convolution moves; None where the size of its filter is not known."""
+    node, filter_, image = match.node("conv"), match.shape("w"), match.shape("x")
+    across = _across(node)
+    if filter_ is None or min(filter_[: len(across)]) < 1:
+        return None
+    strides, rates = (list(attribute(node, name).list.i) or [1] * 5 for name in ("strides", "dilations"))
+    return [
+        _Axis(-1 if image is None else image[axis], (length - 1) * rates[axis] + 1, strides[axis])
+        for axis, length in zip(across, filter_)
+    ]
 
 
 def _is_same(match: Match, paddings: np.ndarray) -> bool:
-    node, filter_, image = match.node("conv"), match.shape("w"), match.shape("x")
-    if node.attr["padding"].s != b"VALID" or filter_ is None:
+    node, axes = match.node("conv"), _axes(match)
+    if axes is None or attribute(node, "padding").s != b"VALID":
         return False
-    for position, axis in enumerate(_across(node)):
-        size = -1 if image is None else image[axis]
-        rate = node.attr["dilations"].list.i[axis] if "dilations" in node.attr else 1
-        if filter_[position] < 1:
-            return False
-        along = _Axis(size, (filter_[position] - 1) * rate + 1, node.attr["strides"].list.i[axis])
-        before, after = (int(number) for number in paddings[axis])
-        if along.same() != before or not along.gives_as_many(before + after):
-            return False
-    return True
+    return all(along.is_same(*map(int, paddings[axis])) for axis, along in zip(_across(node), axes))
+
+
+def _why_not_same(match: Match) -> str:
+    node, axes, paddings = match.node("conv"), _axes(match), match.constant("paddings")
+    assert paddings is not None
+    if attribute(node, "padding").s != b"VALID":
+        return "it adds a border of its own to that of {}".format(match.node("pad").name)
+    if axes is None:
+        return "the size of its filter is not known"
+    same = [along.same() for along in axes]
+    if None in same:
+        return "how large the image is, is not known, on which the border of SAME depends"
+    return "its border is {}, and SAME would add {}".format(
+        [tuple(paddings[axis].tolist()) for axis in _across(node)], same
+    )

@@ -9,6 +9,8 @@ operation.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from modelmill_worker.graph_def import attribute
+
 from modelmill_rewriter.rules.folding import _about_fused_convolutions as about
 from modelmill_rewriter.rules_api import Builder, Match, Pattern, Rule, Tensor, Verdict, value
 
@@ -31,5 +33,5 @@ class FusePadAndConv(Rule):
     def rewrite(self, match: Match, make: Builder) -> Tensor:
         """One operation."""
         attributes = about.attributes(match)
-        attributes["mode"] = bytes(match.node("pad").attr["mode"].s)
+        attributes["mode"] = bytes(attribute(match.node("pad"), "mode").s)
         return make.node("FusedPadConv2D", match["x"], match["paddings"], match["w"], attributes=attributes)

@@ -9,6 +9,8 @@ operation.
 from dataclasses import dataclass
 from typing import ClassVar
 
+from modelmill_worker.graph_def import attribute
+
 from modelmill_rewriter.rules.folding import _about_fused_convolutions as about
 from modelmill_rewriter.rules_api import Builder, Match, Pattern, Rule, Tensor, Verdict, value
 
@@ -31,7 +33,7 @@ class FuseResizePadAndConv(Rule):
     def rewrite(self, match: Match, make: Builder) -> Tensor:
         """One operation."""
         attributes = about.attributes(match)
-        attributes["mode"] = bytes(match.node("pad").attr["mode"].s)
+        attributes["mode"] = bytes(attribute(match.node("pad"), "mode").s)
         attributes["resize_align_corners"] = about.aligns_corners(match.node("resize"))
         read = (match["x"], match["size"], match["paddings"], match["w"])
         return make.node("FusedResizeAndPadConv2D", *read, attributes=attributes)

@@ -70,7 +70,7 @@ def run_pytest(
 ) -> Outcome:
     """Run tests of this project, in files or folders, in another interpreter.
 
-    path: what is on PYTHONPATH, relative to the project.
+    path: what is on PYTHONPATH beside what tests share, relative to the project.
     folder: the working directory, for files that nobody keeps.
     packages: pytest and what the tests need besides, made by `install_packages`; None where the interpreter has it.
     left_out: files that are not even imported, and tests that are not run, such as `tests/unit/a/test_b.py::test_c`.
@@ -83,7 +83,7 @@ def run_pytest(
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     own = {
         "MODELMILL_CORPUS": str(corpus_folder()),
-        "PYTHONPATH": os.pathsep.join(str(ROOT / item) for item in path),
+        "PYTHONPATH": os.pathsep.join(str(ROOT / item) for item in (*path, "tests")),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     run = subprocess.run(

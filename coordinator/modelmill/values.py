@@ -81,6 +81,8 @@ class Role(enum.Enum):
     RUN = "RUN"
     COMPARE = "COMPARE"
     CONTRAST = "CONTRAST"
+    EDIT = "EDIT"
+    PROVE = "PROVE"
 
 
 class Preference(enum.Enum):

@@ -15,8 +15,8 @@ from modelmill_inspector import _hdf5, _keras_file
 from modelmill_inspector._options import InspectOptions
 from modelmill_inspector._recognition import recognise_source
 from modelmill_inspector.security import scan_graph, scan_tree
-from modelmill_verifier import arrays
 from modelmill_worker import (
+    arrays,
     file_formats,
     graph_def,
     op_versions,

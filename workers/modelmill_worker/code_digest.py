@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 from types import ModuleType
-from typing import Iterator, List, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import modelmill_worker
 
@@ -42,3 +42,8 @@ def _roots(module: ModuleType) -> List[Path]:
         return [path]
     ups = depth if is_package else depth - 1
     return [path.parent.parents[ups - 1] if ups else path.parent]
+
+
+def of_several(digests: Iterable[str]) -> str:
+    """One digest for code that several have a part in, in this order."""
+    return hashlib.sha256("\n".join(digests).encode("ascii")).hexdigest()

@@ -15,6 +15,9 @@ from modelmill_worker.plugin_api import ErrorHint, FailedStep, Plugin
 PROJECT = "modelmill"
 ENTRY_POINTS = "modelmill.plugins"
 
+#: Plug-ins that a hook adds to, by name.
+EXTENSIONS = {"rewriter": "modelmill_rewrite_rules"}
+
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 

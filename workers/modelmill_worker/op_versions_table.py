@@ -64,6 +64,37 @@ def _plain_element(item: Any, kind: str) -> Any:
     return item
 
 
+def write_value(value: Any, kind: str, plain: Any) -> None:
+    """Make an AttrValue say what `plain_value` told of one of this type."""
+    value.Clear()
+    if kind.startswith("list("):
+        value.list.SetInParent()
+        element = kind[5:-1]
+        for item in plain:
+            elements = getattr(value.list, FIELDS[element])
+            if element in ("shape", "tensor", "func"):
+                _write_message(elements.add(), element, item)
+            else:
+                elements.append(item.encode("latin-1") if element == "string" else item)
+    elif kind in ("shape", "tensor", "func"):
+        getattr(value, FIELDS[kind]).SetInParent()
+        _write_message(getattr(value, FIELDS[kind]), kind, plain)
+    else:
+        setattr(value, FIELDS[kind], plain.encode("latin-1") if kind == "string" else plain)
+
+
+def _write_message(message: Any, kind: str, plain: Any) -> None:
+    if kind == "tensor":
+        message.ParseFromString(bytes.fromhex(plain))
+    elif kind == "func":
+        message.name = plain
+    elif plain is None:
+        message.unknown_rank = True
+    else:
+        for size in plain:
+            message.dim.add().size = size
+
+
 class Attribute:
     """An attribute of an operation in one version; `default` is NO_DEFAULT where a node must have the attribute."""
 

@@ -21,6 +21,11 @@ class Role(enum.Enum):
     kind, is run for models of that kind when somebody inspects one, and adds to the facts. It cannot change those that
     are there already, but for `notes`, which are joined. Of the inspector's options it gets those that its own options
     class has too. Conversions run the recognising edge only.
+
+    EDIT: takes a model and the user's edits, which are of kind "graph.edits"; what it makes is the model from then on.
+
+    PROVE: takes what a REWRITE or an EDIT of the same plug-in takes, and a dataset of inputs; its options are the other
+    edge's. It says by how much each change moved the model's outputs, in the fact `proof`.
     """
 
     CONVERT = "CONVERT"
@@ -30,6 +35,8 @@ class Role(enum.Enum):
     RUN = "RUN"
     COMPARE = "COMPARE"
     CONTRAST = "CONTRAST"
+    EDIT = "EDIT"
+    PROVE = "PROVE"
 
 
 class Preference(enum.Enum):

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any, Dict, Iterable, Iterator, List, Optional, Set, Tuple
 
@@ -123,6 +123,8 @@ def load() -> Registry:
         module = _import(source, registry)
         if module is None:
             continue
+        if _extends(module):
+            registry._modules[source.distribution] = module
         for plugin in _yielded(source, module, registry):
             offered.append((source, module, plugin))
             providers.setdefault(str(getattr(plugin, "name", "")), []).append(source)
@@ -136,10 +138,26 @@ def load() -> Registry:
         digest = code_digest.of_module(module)
         registry.plugins[plugin.name] = LoadedPlugin(plugin, source.distribution, digest)
         registry._modules[source.distribution] = module
+    _count_extensions(registry)
     for broken in registry.broken:
         fields = {"plugin": broken.name, "distribution": broken.distribution, "reason": broken.reason}
         worker_log().warning(broken.message, extra={"fields": fields})
     return registry
+
+
+def _count_extensions(registry: Registry) -> None:
+    """What others add to a plug-in is part of its code: with other rules it makes another thing of the same input."""
+    for name, hook in hookspecs.EXTENSIONS.items():
+        modules = [module for _, module in sorted(registry._modules.items()) if hasattr(module, hook)]
+        if name in registry.plugins and modules:
+            loaded = registry.plugins[name]
+            digest = code_digest.of_several([loaded.code_digest, *map(code_digest.of_module, modules)])
+            registry.plugins[name] = replace(loaded, code_digest=digest)
+
+
+def _extends(module: ModuleType) -> bool:
+    """Whether a module adds to another's plug-in."""
+    return any(hasattr(module, hook) for hook in hookspecs.EXTENSIONS.values())
 
 
 def yielded_by(hook: str) -> List[Tuple[str, Any]]:
@@ -197,7 +215,7 @@ def _yielded(source: _Source, module: ModuleType, registry: Registry) -> List[An
         )
         registry.broken.append(source.broken("PLUGIN_INVALID", message))
         return []
-    if not yielded:
+    if not yielded and not _extends(module):
         message = "The hook modelmill_plugins of {} {} yields no plug-in.".format(source.distribution, source.version)
         registry.broken.append(source.broken("PLUGIN_INVALID", message))
     return yielded

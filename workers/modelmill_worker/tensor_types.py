@@ -33,6 +33,7 @@ _OUTPUT_COUNTS: Dict[str, int] = {
 }
 #: Types that no attribute tells, or that attributes leave out where they are the default.
 _DEFAULT_TYPES: Dict[str, str] = {
+    "Dequantize": "float32",
     "ArgMax": "int64",
     "ArgMin": "int64",
     "Shape": "int32",
@@ -45,6 +46,9 @@ _DEFAULT_TYPES: Dict[str, str] = {
 }
 #: Types that do not follow the input's, which is what the attribute T tells of them.
 _FIXED_TYPES: Dict[str, str] = {
+    "AudioSpectrogram": "float32",
+    "DecodeWav": "float32",
+    "Mfcc": "float32",
     "ResizeBilinear": "float32",
     "ResizeBicubic": "float32",
     "ResizeArea": "float32",
@@ -88,10 +92,10 @@ def output_dtype(node: NodeDef, index: int) -> str:
     """NumPy's name of the type that the node tells; "unknown" where it tells none."""
     if node.op in _COMPARISONS:
         return "bool"
+    if _gives_indices(node, index) or (node.op == "DecodeWav" and index == 1):  # The sample rate.
+        return "int32"
     if node.op in _FIXED_TYPES:
         return _FIXED_TYPES[node.op]
-    if _gives_indices(node, index):
-        return "int32"
     listed = _parsed_types(node) if node.op in _PARSERS else _listed_types(node)
     return listed[index] if index < len(listed) else _dtype_by_attribute(node)
 

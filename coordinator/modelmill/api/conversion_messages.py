@@ -33,6 +33,7 @@ def spec_of(message: conversion_pb2.ConversionSpec) -> ConversionSpec:
         ignore_cache=message.ignore_cache,
         display_name=message.display_name,
         version_retries=message.version_retries if message.HasField("version_retries") else VERSION_RETRIES,
+        edits=artifact_of(message.edits).of_kind("graph.edits") if message.HasField("edits") else None,
     )
 
 
@@ -58,6 +59,7 @@ def _verification_request_of(message: conversion_pb2.VerificationRequest) -> Ver
         dataset=artifact_of(message.dataset).of_kind("dataset") if message.HasField("dataset") else None,
         tolerance=tolerance,
         input_shapes={name: _shape_of(name, shape) for name, shape in message.input_shapes.items()},
+        prove=message.prove,
     )
 
 
@@ -94,6 +96,7 @@ def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:
             dataset=artifact_message(verification.dataset) if verification.dataset else None,
             tolerance=verification.tolerance,
             input_shapes=shapes,
+            prove=verification.prove,
         ),
         limits=conversion_pb2.Limits(
             step_deadline=_duration(spec.limits.deadline_seconds),
@@ -104,6 +107,7 @@ def spec_message(spec: ConversionSpec) -> conversion_pb2.ConversionSpec:
         ignore_cache=spec.ignore_cache,
         display_name=spec.display_name,
         version_retries=spec.version_retries,
+        edits=artifact_message(spec.edits) if spec.edits else None,
     )
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 import click
 
 from modelmill.cli.connection import connected, connection_options, end_on_sigterm
+from modelmill.cli.conversion_page import page_of
 from modelmill.cli.conversion_run import ConversionRun
+from modelmill.cli.html_page import write_page
 from modelmill.cli.output import plain, print_json
 from modelmill.cli.progress import reporting
 from modelmill.cli.summary import show_conversion
@@ -18,9 +20,12 @@ from modelmill.client import conversion_pb2
 @click.command("convert")
 @wanted_options
 @click.option("--output", type=click.Path(path_type=Path), help="The folder for the results; made where it is not.")
+@click.option("--html", "page", type=click.Path(path_type=Path), help="A page to write: the report, rewrites drawn.")
 @click.option("--detach", is_flag=True, help="Print the conversion's id and do not wait for it.")
 @connection_options
-def command(wanted: Wanted, output: Path | None, detach: bool, server: str | None, as_json: bool) -> None:
+def command(
+    wanted: Wanted, output: Path | None, page: Path | None, detach: bool, server: str | None, as_json: bool
+) -> None:
     """Convert SOURCE and check the results against it.
 
     SOURCE is a checkpoint's prefix (with --graph, or a .meta beside it), a file, or a folder. Each target that
@@ -30,6 +35,8 @@ def command(wanted: Wanted, output: Path | None, detach: bool, server: str | Non
     """
     if (output is None) == (not detach):
         raise click.UsageError("Give --output for the results, or --detach to fetch them later: one of the two.")
+    if page is not None and detach:
+        raise click.UsageError("A page is written of a conversion that has ended: give --html without --detach.")
     source = wanted.collect()
     with connected(server) as connection, reporting() as reporter:
         run = ConversionRun(connection, wanted.specification, reporter)
@@ -40,6 +47,8 @@ def command(wanted: Wanted, output: Path | None, detach: bool, server: str | Non
         except KeyboardInterrupt:
             run.abandon()
             raise click.Abort from None
+    if page is not None:
+        write_page(page, page_of(conversion))
     _tell(conversion, files, detach, as_json)
     if conversion.state != conversion_pb2.Conversion.SUCCEEDED and not detach:
         raise click.exceptions.Exit(1)

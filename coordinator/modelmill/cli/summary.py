@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,6 +18,8 @@ from modelmill.wire import failure_of, value_of
 Step = conversion_pb2.Step
 Verification = conversion_pb2.Verification
 
+#: What a step makes that proves rewrites.
+_PROOF = "report.proof"
 #: How many nodes a change names.
 _NAMED = 3
 
@@ -34,6 +38,7 @@ def summarise(conversion: conversion_pb2.Conversion, files: Sequence[Path] = ())
         _steps(conversion),
         _outputs(conversion),
         _differences(conversion),
+        _proofs(conversion),
         _notes(conversion),
         _files(files),
         _verdict(conversion),
@@ -102,15 +107,47 @@ def _differences(conversion: conversion_pb2.Conversion) -> str:
     return table(("target", "compared with", "max abs difference", "of range"), rows)
 
 
+def _proofs(conversion: conversion_pb2.Conversion) -> str:
+    """What each rewrite moved, by running the model before and after it: the worst of the outputs."""
+    rows: list[tuple[str, ...]] = []
+    for step in conversion.steps:
+        proof = value_of(step.facts).get("proof")
+        if proof:
+            rows += [(step.id, rule["rule"], str(int(rule["fired"])), *moved_most(rule)) for rule in proof["rules"]]
+            rows.append((step.id, "all together", "", *moved_most(proof)))
+    return table(("proof", "rule", "fired", "max abs difference", "of range"), rows)
+
+
+def moved_most(proved: Mapping[str, Any]) -> tuple[str, str]:
+    """The largest difference of any output, absolute and relative to its range; or that it could not be run."""
+    if "why_not" in proved:
+        return "could not be run", "-"
+    worst = max(proved["outputs"], key=lambda output: _sortable(output["of_range"]), default=None)
+    if worst is None or worst["max_abs_difference"] is None:
+        return "not comparable", "-"
+    relative = worst["of_range"]
+    return number(worst["max_abs_difference"]), "-" if relative is None else number(relative)
+
+
+def _sortable(relative: float | None) -> float:
+    """What has no number is worse than what has one."""
+    return math.inf if relative is None else relative
+
+
 def _relative(output: conversion_pb2.OutputComparison) -> str:
     """The error relative to the reference's range; nothing to say where that is a single value."""
     return number(output.max_abs_error / output.reference_range) if output.reference_range else "-"
 
 
 def _notes(conversion: conversion_pb2.Conversion) -> str:
-    notes = dict.fromkeys([*conversion.plan.notes, *_step_notes(conversion.steps), *_unverified(conversion)])
     lines = [f"change: {change}" for change in dict.fromkeys(_step_changes(conversion.steps))]
-    return "\n".join([*lines, *(f"note: {note}" for note in notes)])
+    return "\n".join([*lines, *(f"note: {note}" for note in notes_of(conversion))])
+
+
+def notes_of(conversion: conversion_pb2.Conversion) -> list[str]:
+    """What the user should know, each sentence once."""
+    told = [*_step_notes(conversion.steps), *_unverified(conversion), *_unproved(conversion)]
+    return list(dict.fromkeys([*conversion.plan.notes, *told]))
 
 
 def _step_changes(steps: Iterable[conversion_pb2.Step]) -> Iterator[str]:
@@ -135,6 +172,17 @@ def _unverified(conversion: conversion_pb2.Conversion) -> Iterator[str]:
             yield f"{result.target} was not verified: {check.reason}"
         elif check.state == Verification.FAILED and check.reason:
             yield f"{result.target} could not be verified: {check.reason}"
+
+
+def _unproved(conversion: conversion_pb2.Conversion) -> Iterator[str]:
+    """Proofs that failed, and what of the others could not be run."""
+    proving = {step.id for step in conversion.plan.steps if step.output == _PROOF}
+    for step in conversion.steps:
+        if step.id in proving and step.state == Step.FAILED:
+            yield f"{step.id} failed: {step.failure.message}"
+        for rule in value_of(step.facts).get("proof", {}).get("rules", []):
+            if "why_not" in rule:
+                yield f"{step.id}: what {rule['rule']} made could not be run: {rule['why_not']}"
 
 
 def _files(files: Sequence[Path]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import click
 from google.protobuf.duration_pb2 import Duration
 
+from modelmill.cli.edits import collect_edits
 from modelmill.cli.parameters import (
     InputShape,
     InputType,
@@ -24,7 +26,7 @@ from modelmill.cli.parameters import (
     TargetType,
     collect_values,
 )
-from modelmill.client import Client, Source, SourceFile, collect, conversion_pb2
+from modelmill.client import Client, Source, SourceFile, artifact_pb2, collect, conversion_pb2
 from modelmill.client.transfer import OnTransfer
 from modelmill.errors import ModelmillError
 from modelmill.wire import struct_of
@@ -46,6 +48,11 @@ class Wanted:
     use_moving_averages: bool
     only_variables: tuple[str, ...]
     without_variables: tuple[str, ...]
+    rewrite: tuple[str, ...]
+    no_rewrite: tuple[str, ...]
+    edit: tuple[str, ...]
+    edits: Path | None
+    prove: bool
     input_shapes: tuple[InputShape, ...]
     dataset: Path | None
     seed: int
@@ -76,16 +83,28 @@ class Wanted:
             salt=self.salt,
             ignore_cache=self.no_cache,
             version_retries=self.retry_versions,
+            edits=self._edits(client, on_transfer),
         )
+
+    def _edits(self, client: Client, on_transfer: OnTransfer) -> artifact_pb2.Artifact | None:
+        with tempfile.TemporaryDirectory(prefix="modelmill-edits-") as scratch:
+            collected = collect_edits(self.edit, self.edits, Path(scratch))
+            return None if collected is None else client.upload(collected, "graph.edits", on_transfer)
 
     def _options_by_plugin(self) -> dict[str, dict[str, Any]]:
         pairs: dict[str, list[tuple[str, Any]]] = {}
         for option in self.plugin_options:
             pairs.setdefault(option.plugin, []).append((option.key, option.value))
         options = {plugin: collect_values(given) for plugin, given in pairs.items()}
-        if freezing := self._freezing():
-            options["freezer"] = {**options.get("freezer", {}), **freezing}
+        for plugin, told in (("freezer", self._freezing()), ("rewriter", self._rewriting())):
+            if told:
+                options[plugin] = {**options.get(plugin, {}), **told}
         return options
+
+    def _rewriting(self) -> dict[str, Any]:
+        """What the flags of their own say to the rewriter."""
+        told = {"rewrite": list(self.rewrite), "no_rewrite": list(self.no_rewrite)}
+        return {name: value for name, value in told.items() if value}
 
     def _freezing(self) -> dict[str, Any]:
         """What the flags of their own say to the freezer."""
@@ -100,7 +119,9 @@ class Wanted:
         return {name: value for name, value in told.items() if value}
 
     def _verification(self, client: Client, on_transfer: OnTransfer) -> conversion_pb2.VerificationRequest:
-        request = conversion_pb2.VerificationRequest(skip=self.no_verify, seed=self.seed, tolerance=self.tolerance)
+        request = conversion_pb2.VerificationRequest(
+            skip=self.no_verify, seed=self.seed, tolerance=self.tolerance, prove=self.prove
+        )
         for shape in self.input_shapes:
             request.input_shapes[shape.name].dimensions.extend(shape.dimensions)
         if self.dataset is not None:
@@ -170,6 +191,23 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         multiple=True,
         help="These variables stay variables when a model is frozen; names or shell patterns.",
     ),
+    click.option(
+        "--rewrite",
+        metavar="RULES",
+        multiple=True,
+        help="Rewrite with these rules only, in this order: 'fold_constants, round_weights(num_steps=64)'. Repeatable.",
+    ),
+    click.option("--no-rewrite", metavar="RULES", multiple=True, help="Do not rewrite with these rules. Repeatable."),
+    click.option(
+        "--edit",
+        metavar="EDITS",
+        multiple=True,
+        help="Change the model first, with any rules: 'cut_front_end'. Results are compared with what comes of it.",
+    ),
+    click.option(
+        "--edits", type=_PATH, help="A file of edits, one on each line; .npy files that it names lie beside it."
+    ),
+    click.option("--prove", is_flag=True, help="Run the model before and after each rewrite, and tell the difference."),
     click.option(
         "--input-shape", "input_shapes", type=ShapeType(), multiple=True, help="An input's shape in the verification."
     ),

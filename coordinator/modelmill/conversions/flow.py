@@ -31,7 +31,7 @@ from modelmill.conversions.step_key import step_key
 from modelmill.conversions.step_runner import StepRunner
 from modelmill.errors import Failure, Fault, ModelmillError
 from modelmill.planning import ConversionSpec, Plan, PlannedStep, plan_conversion, plan_inspection
-from modelmill.planning.plan import DATASET, SOURCE
+from modelmill.planning.plan import DATASET, EDITS, GIVEN, SOURCE
 from modelmill.values import Artifact, StepOrder, StepResult
 
 log = structlog.get_logger(__name__)
@@ -192,7 +192,7 @@ class Flow:
         tasks: dict[str, asyncio.Task[StepRecord]] = {}
 
         async def run(step: PlannedStep) -> StepRecord:
-            needed = [source for source in step.inputs.values() if source not in (SOURCE, DATASET)]
+            needed = [source for source in step.inputs.values() if source not in GIVEN]
             records = {source: done[source] if source in done else await tasks[source] for source in needed}
             outcome = await reserved[step.id].reach(lambda: self._run_recorded(step, records))
             return StepRecord.from_json(outcome)
@@ -262,7 +262,7 @@ class Flow:
 
         Most steps need all; one that is partial takes what there is, if that is two at least.
         """
-        given = {SOURCE: self._source, DATASET: self._spec.verification.dataset}
+        given = {SOURCE: self._source, DATASET: self._spec.verification.dataset, EDITS: self._spec.edits}
         made = {step_id: record.output for step_id, record in records.items()}
         found = {name: {**made, **given}.get(source) for name, source in step.inputs.items()}
         inputs = {name: item for name, item in found.items() if item is not None}

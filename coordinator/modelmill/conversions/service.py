@@ -172,6 +172,8 @@ class Conversions:
         self._check_artifact(spec.source)
         if spec.verification.dataset is not None:
             self._check_artifact(spec.verification.dataset)
+        if spec.edits is not None:
+            self._check_artifact(spec.edits)
         catalog = await self.catalog()
         check_specification(spec, catalog.plugins)
         return catalog

@@ -58,6 +58,7 @@ class Draft:
         self.notes: list[str] = []
         self._producer = int(facts.get("producer") or 0)
         self._reads = Readability.from_facts(facts) if facts.get("tensorflow") else None
+        self._reads_frozen = Readability.of_frozen(facts) if facts.get("tensorflow") else None
         self._steps = list(steps)
         self._choices: dict[object, Choice | ModelmillError] = {}
 
@@ -81,11 +82,15 @@ class Draft:
         maker: the environment that made what it takes.
         before: the hop that takes what it makes.
         """
-        has_operations = hop.kind == self.kind or (hop.kind.startswith("tf.") and self.kind.startswith("tf."))
+        reads = None
+        if hop.kind == self.kind:
+            reads = self._reads
+        elif hop.kind.startswith("tf.") and self.kind.startswith("tf."):
+            reads = self._reads_frozen
         return Need(
             hop,
             producer=self._producer,
-            reads=self._reads if has_operations else None,
+            reads=reads,
             strips=self._stripper(hop),
             maker=maker,
             wish=wanted.wish if makes_target else None,
@@ -176,6 +181,14 @@ class Draft:
     def step(self, step_id: str) -> PlannedStep:
         """The step of that id."""
         return next(step for step in self._steps if step.id == step_id)
+
+    def role_of(self, model: str) -> Role | None:
+        """What the step that made a model is there for; None for the source."""
+        if model == SOURCE:
+            return None
+        step = self.step(model)
+        plugin = next(plugin for plugin in self.plugins if plugin.name == step.plugin)
+        return next(edge.role for edge in plugin.edges if edge.name == step.edge)
 
     def kind_of(self, model: str) -> str:
         """The kind of what a step makes, or of the source."""

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: In `PlannedStep.inputs`: the model as the client sent it, and the inputs that it sent with it.
+#: In `PlannedStep.inputs`: the model as the client sent it, and the inputs and the edits that it sent with it.
 SOURCE = "source"
 DATASET = "dataset"
+EDITS = "edits"
+#: What is there before any step has run.
+GIVEN = frozenset([SOURCE, DATASET, EDITS])
 
 
 @dataclass(frozen=True)
@@ -16,7 +19,7 @@ class PlannedStep:
     """One step of a plan.
 
     id: unique within the plan, such as "freeze" or "convert.tflite".
-    inputs: input name to SOURCE, DATASET or the id of an earlier step.
+    inputs: input name to SOURCE, DATASET, EDITS or the id of an earlier step.
     output: the kind of artifact that it makes.
     target: the label that it serves; empty where it serves several.
     reason: why this step, and why this environment.
@@ -111,7 +114,7 @@ class Plan:
         """The TensorFlow of a step, or of the nearest one before it that has any; empty where none has."""
         waiting = [step_id]
         for name in waiting:
-            if name in (SOURCE, DATASET):
+            if name in GIVEN:
                 continue
             step = self.step(name)
             if step.tensorflow:

@@ -12,6 +12,7 @@ from modelmill.planning.environment_choice import window
 from modelmill.planning.making import add_making, version_needs
 from modelmill.planning.need import Tried, may_feed, meets, reads
 from modelmill.planning.plan import Delivery, Plan
+from modelmill.planning.proving import add_proofs
 from modelmill.planning.specification import ConversionSpec, TargetRequest
 from modelmill.planning.verifying import add_contrast, add_verification
 from modelmill.planning.versions import one_of_every, parse_wish, release
@@ -33,6 +34,9 @@ def plan_conversion(
     wanted = [result for request, name in _named(spec) for result in _results(draft, request, name)]
     made = [add_making(draft, result) for result in wanted]
     checked = [add_verification(draft, result, steps) for result, steps in zip(wanted, made, strict=True)]
+    if spec.verification.prove:
+        for result, steps in zip(wanted, made, strict=True):
+            add_proofs(draft, result, steps)
     deliveries: list[Delivery] = []
     for request, name in _named(spec):
         mine = [delivery for delivery, result in zip(checked, wanted, strict=True) if result.name == name]
@@ -73,13 +77,16 @@ def _next(draft: Draft, wanted: Wanted, delivery: Delivery) -> Delivery:
     """Another way to a result that failed; the same where there is none."""
     before = draft.steps
     try:
-        again = add_verification(draft, wanted, add_making(draft, wanted))
+        made = add_making(draft, wanted)
+        again = add_verification(draft, wanted, made)
     except ModelmillError:
         draft.forget_after(before)
         return delivery
     if again.attempt == delivery.attempt or (delivery.comparison and not again.comparison):
         draft.forget_after(before)  # what failed was the check, and no other version can make it
         return delivery
+    if draft.spec.verification.prove:
+        add_proofs(draft, wanted, made)
     return replace(again, earlier=(*delivery.earlier, delivery.attempt))
 
 

@@ -31,7 +31,16 @@ class Readability:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Readability:
         """What the inspector's facts say under `tensorflow`; where they say nothing, every version reads the model."""
+        return cls._told(facts.get("tensorflow") or {})
+
+    @classmethod
+    def of_frozen(cls, facts: Mapping[str, Any]) -> Readability:
+        """The same of the graph that is made of the source on the way: what lies around it there is gone then."""
         told = facts.get("tensorflow") or {}
+        return cls._told({**told, **(told.get("frozen") or {})})
+
+    @classmethod
+    def _told(cls, told: Mapping[str, Any]) -> Readability:
         return cls(
             writer=_writer(str(told.get("writer") or ""), str(told.get("keras") or "")),
             readable=tuple(told.get("readable") or ()),

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from modelmill.values import Edge, Plugin, Role
 
+#: What a user's edits are, as an artifact.
+EDITS_KIND = "graph.edits"
+#: What a step takes beside the model.
+_BESIDE = ("dataset", EDITS_KIND)
+
 
 @dataclass(frozen=True)
 class Hop:
@@ -18,8 +23,8 @@ class Hop:
 
     @property
     def kind(self) -> str:
-        """The kind of the model that goes in: that of the one input which is not a dataset."""
-        return next((kind for kind in self.edge.inputs.values() if kind != "dataset"), "dataset")
+        """The kind of the model that goes in: that of the one input which is neither a dataset nor edits."""
+        return next((kind for kind in self.edge.inputs.values() if kind not in _BESIDE), "dataset")
 
 
 def hops(plugins: Iterable[Plugin], role: Role) -> list[Hop]:

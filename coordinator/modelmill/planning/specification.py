@@ -42,6 +42,7 @@ class VerificationRequest:
     """How to check the results.
 
     dataset: inputs to use instead of seeded ones.
+    prove: run the model before and after every change that a rewrite or an edit makes.
     tolerance: largest error relative to the reference output's range; None for what the target may cost by nature.
     input_shapes: shapes for inputs whose dimensions the model leaves open.
     """
@@ -51,6 +52,7 @@ class VerificationRequest:
     dataset: Artifact | None = None
     tolerance: float | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    prove: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class ConversionSpec:
 
     salt: part of every step's key, so that another salt disowns earlier results.
     conversion_deadline: seconds from start to end; None for no limit.
+    edits: how to change the model before it is converted; what comes of that is what results are compared with.
     version_retries: how many more versions of TensorFlow are tried for each target when a step fails in a way that
         another version may not.
     """
@@ -73,6 +76,7 @@ class ConversionSpec:
     ignore_cache: bool = False
     display_name: str = ""
     version_retries: int = VERSION_RETRIES
+    edits: Artifact | None = None
 
     def to_json(self) -> dict[str, Any]:
         """This specification as a JSON object, for the journal."""
@@ -87,6 +91,7 @@ class ConversionSpec:
                 "dataset": verification.dataset.to_json() if verification.dataset else None,
                 "tolerance": verification.tolerance,
                 "input_shapes": {name: list(shape) for name, shape in verification.input_shapes.items()},
+                "prove": verification.prove,
             },
             "limits": {
                 "deadline_seconds": self.limits.deadline_seconds,
@@ -98,6 +103,7 @@ class ConversionSpec:
             "ignore_cache": self.ignore_cache,
             "display_name": self.display_name,
             "version_retries": self.version_retries,
+            "edits": self.edits.to_json() if self.edits else None,
         }
 
     @classmethod
@@ -115,6 +121,7 @@ class ConversionSpec:
                 dataset=Artifact.from_json(dataset) if dataset else None,
                 tolerance=verification["tolerance"],
                 input_shapes={name: tuple(shape) for name, shape in verification["input_shapes"].items()},
+                prove=verification.get("prove", False),
             ),
             limits=StepLimits(**data["limits"]),
             conversion_deadline=data["conversion_deadline"],
@@ -123,6 +130,7 @@ class ConversionSpec:
             display_name=data["display_name"],
             # Conversions that were begun before there were retries have none.
             version_retries=data.get("version_retries", 0),
+            edits=Artifact.from_json(data["edits"]) if data.get("edits") else None,
         )
 
 

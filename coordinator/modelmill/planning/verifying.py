@@ -13,8 +13,8 @@ from typing import Any
 from modelmill.errors import ModelmillError
 from modelmill.planning.draft import Draft, Wanted
 from modelmill.planning.need import Need
-from modelmill.planning.plan import DATASET, SOURCE, Delivery
-from modelmill.planning.routes import Hop, hops
+from modelmill.planning.plan import DATASET, EDITS, SOURCE, Delivery
+from modelmill.planning.routes import EDITS_KIND, Hop, hops
 from modelmill.values import Role
 
 #: Options that say which part of a source is meant. What a conversion is told of them goes for the check as well: it
@@ -50,7 +50,7 @@ def add_verification(draft: Draft, wanted: Wanted, made: Sequence[str]) -> Deliv
         draft.forget_after(before)
         draft.notes.append(f"{wanted.name} is not verified: {error}")
         return Delivery(wanted.label, end, unverified=str(error))
-    bound = _bind(check.run.hop, inputs, end)
+    bound = bind(check.run.hop, inputs, end)
     label = wanted.label
     outputs = draft.add(check.run, bound, {}, label, "the result, on the same inputs", name=f"run.{label}")
     tolerance = draft.spec.verification.tolerance
@@ -88,9 +88,12 @@ def _check_of(draft: Draft, wanted: Wanted, end: str) -> _Check:
 
 def _add_reference(draft: Draft, wanted: Wanted, made: Sequence[str]) -> tuple[str, str]:
     """Add the steps that make the inputs and run the source itself on them; their ids."""
-    inputs = _add_sample(draft, wanted, made)
+    edited = next((number for number, step in enumerate(made) if draft.role_of(step) is Role.EDIT), None)
+    if edited is not None:
+        return _add_edited_reference(draft, wanted, made[edited:])
+    inputs = add_sample(draft, wanted, made)
     run = _need_for(draft, wanted, Role.RUN, draft.kind, f"run a {draft.kind}")
-    bound = _bind(run.hop, inputs, SOURCE)
+    bound = bind(run.hop, inputs, SOURCE)
     part = _part(draft, made)
     options = _known(run.hop, part)
     unknown = [name for name, value in part.items() if value and name not in options]
@@ -99,11 +102,25 @@ def _add_reference(draft: Draft, wanted: Wanted, made: Sequence[str]) -> tuple[s
     return inputs, draft.add(run, bound, options, "", "the source itself, for reference", name="reference")
 
 
-def _add_sample(draft: Draft, wanted: Wanted, made: Sequence[str]) -> str:
-    """Inputs that the source itself wants, where an edge takes its kind, else those of the first model on the route."""
+def _add_edited_reference(draft: Draft, wanted: Wanted, made: Sequence[str]) -> tuple[str, str]:
+    """As `_add_reference`, with the edited model in the source's place; it comes first in `made`."""
+    inputs = add_sample(draft, wanted, made)
+    kind = draft.kind_of(made[0])
+    run = _need_for(draft, wanted, Role.RUN, kind, f"run a {kind}")
+    why = "the source as edited, for reference"
+    return inputs, draft.add(run, bind(run.hop, inputs, made[0]), {}, "", why, name="reference")
+
+
+def add_sample(draft: Draft, wanted: Wanted, made: Sequence[str], name: str = "sample") -> str:
+    """Inputs that the source itself wants, where an edge takes its kind, else those of the first model on the route.
+
+    Raises UnverifiableError where no edge makes any.
+    """
     verification = draft.spec.verification
     wants_dataset = verification.dataset is not None
-    models = {draft.kind_of(model): model for model in made}  # What was selected from the source, if anything was.
+    # What was selected from the source, if anything was; but not what a rewrite made of it.
+    own = [model for model in made if model == made[0] or draft.role_of(model) is not Role.REWRITE]
+    models = {draft.kind_of(model): model for model in own}
     fitting = [
         hop
         for hop in hops(draft.plugins, Role.SAMPLE)
@@ -115,7 +132,7 @@ def _add_sample(draft: Draft, wanted: Wanted, made: Sequence[str]) -> str:
             continue
         asked = {"seed": verification.seed, "input_shapes": _input_shapes(draft, wanted), **_part(draft, made)}
         why = "the inputs that were given" if wants_dataset else f"inputs with seed {verification.seed}"
-        return draft.add(need, _bind(hop, DATASET, models[hop.kind]), _known(hop, asked), "", why, name="sample")
+        return draft.add(need, bind(hop, DATASET, models[hop.kind]), _known(hop, asked), "", why, name=name)
     raise UnverifiableError("no plug-in here makes inputs for this model")
 
 
@@ -139,8 +156,10 @@ def _input_shapes(draft: Draft, wanted: Wanted) -> dict[str, list[int]]:
     return {**known, **{name: list(shape) for name, shape in draft.spec.verification.input_shapes.items()}}
 
 
-def _bind(hop: Hop, dataset: str, model: str) -> dict[str, str]:
-    return {name: dataset if kind == "dataset" else model for name, kind in hop.edge.inputs.items()}
+def bind(hop: Hop, dataset: str, model: str) -> dict[str, str]:
+    """An edge's inputs by kind: the dataset, the user's edits, and else the model."""
+    given = {"dataset": dataset, EDITS_KIND: EDITS}
+    return {name: given.get(kind, model) for name, kind in hop.edge.inputs.items()}
 
 
 def _need_for(draft: Draft, wanted: Wanted, role: Role, kind: str, what: str, maker: str = "") -> Need:

@@ -44,9 +44,12 @@ def of_saved_model(model: SavedModel) -> Dict[str, Any]:
             verdicts.append(Verdict(version, functions[version].dropped, verdict.ignored))
         else:
             verdicts.append(verdict)
-    return fact(verdicts, information.tensorflow_version)
+    frozen = fact([reached[version] for version in op_versions.versions()])
+    return {**fact(verdicts, information.tensorflow_version), "frozen": {key: frozen[key] for key in _READING}}
 
 
+#: What says which versions read something.
+_READING = ("readable", "readable_stripped", "ignored", "unreadable")
 #: Measured with corpus models: "'_UserObject' object has no attribute 'add_slot'".
 _SLOTS = (
     "it holds the state of a Keras 2 optimizer, which TensorFlow loads up to 2.15; "

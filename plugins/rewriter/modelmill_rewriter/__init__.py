@@ -4,12 +4,18 @@ import importlib
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, Tuple
 
-from modelmill_worker import signature
+from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.options import option
-from modelmill_worker.plugin_api import Edge, Plugin, Role, Step
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Step
 
 __version__ = "0.1.0"
+
+_MODEL = ("model", "tf.frozen_graph")
+_EDITS = ("edits", "graph.edits")
+_INPUTS = ("inputs", "dataset")
+#: What runs models: 1.5 is the oldest that there is an environment for.
+_ANY = ("tensorflow>=1.5",)
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,30 @@ def modelmill_plugins() -> Iterator[Plugin]:
             Edge(
                 name="rewrite",
                 role=Role.REWRITE,
-                inputs=(("model", "tf.frozen_graph"),),
+                inputs=(_MODEL,),
                 output="tf.frozen_graph",
                 run=run_rewrite,
                 options=RewriteOptions,
+            ),
+            Edge("edit", Role.EDIT, (_MODEL, _EDITS), "tf.frozen_graph", run_edit),
+            Edge(
+                name="prove",
+                role=Role.PROVE,
+                inputs=(_MODEL, _INPUTS),
+                output="report.proof",
+                run=run_prove,
+                options=RewriteOptions,
+                requires=_ANY,
+                preference=Preference.WRITER,
+            ),
+            Edge(
+                name="prove-edits",
+                role=Role.PROVE,
+                inputs=(_MODEL, _EDITS, _INPUTS),
+                output="report.proof",
+                run=run_prove_edits,
+                requires=_ANY,
+                preference=Preference.WRITER,
             ),
             *(
                 Edge(
@@ -62,11 +88,11 @@ def modelmill_plugins() -> Iterator[Plugin]:
 
 
 def _preload() -> None:
-    """Import the messages that graphs are read with, and the rules."""
-    importlib.import_module("tensorboard.compat.proto.graph_pb2")
+    """Import what graphs are read with, TensorFlow itself where proofs are run, and the rules."""
+    messages = "tensorflow" if installed_tensorflow.is_installed() else "tensorboard.compat.proto.graph_pb2"
+    importlib.import_module(messages)
     importlib.import_module("modelmill_rewriter.previewing")
-    importlib.import_module("modelmill_rewriter.rewriting")
-    importlib.import_module("modelmill_rewriter.sequences")
+    importlib.import_module("modelmill_rewriter.steps")
 
 
 def run_preview(step: Step) -> Dict[str, Any]:
@@ -84,28 +110,34 @@ def run_preview(step: Step) -> Dict[str, Any]:
 
 
 def run_rewrite(step: Step) -> Dict[str, Any]:
-    """Rewrite ``graph.pb`` and pass the signature on as it is; the facts tell what every rule did.
+    """Rewrite ``graph.pb`` and pass the signature on; the facts tell what every rule did.
 
-    Raises StepError UNKNOWN_RULE and INVALID_OPTION, and what `rewriting.rewrite_graph` raises.
+    Raises StepError UNKNOWN_RULE, INVALID_OPTION and RULE_IS_AN_EDIT, and what `rewriting.rewrite_graph` raises.
     """
-    from modelmill_worker import graph_def, weights_beside
+    from modelmill_rewriter.steps import rewrite
 
-    from modelmill_rewriter._target import Target, parse_version
-    from modelmill_rewriter.interfaces import interface_of, signature_after
-    from modelmill_rewriter.rewriting import rewrite_graph
-    from modelmill_rewriter.sequences import passes_for
-    from modelmill_rewriter.third_parties import third_party_passes
+    return rewrite(step)
 
-    options = step.options
-    passes = passes_for(options.target, options.rewrite, options.no_rewrite, third_party_passes())
-    target = Target(options.target, parse_version(options.tensorflow))
-    model = step.inputs["model"].path
-    named = signature.read(model)
-    graph = graph_def.read(model / weights_beside.GRAPH_FILE)
-    rewritten = rewrite_graph(graph, interface_of(named), passes, target, step.progress)
-    weights_beside.write(step.output, rewritten.graph, weights_beside.contents(model, rewritten.graph))
-    signature.write(step.output, signature_after(named, rewritten.index))
-    return {
-        "rules": [report.to_json() for report in rewritten.reports],
-        "notes": [report.note for report in rewritten.reports if report.note],
-    }
+
+def run_edit(step: Step) -> Dict[str, Any]:
+    """As `run_rewrite`, with the rules that a user's list of edits names: any, with files that they read.
+
+    Raises StepError EDITS_MISSING and what `run_rewrite` raises.
+    """
+    from modelmill_rewriter.steps import edit
+
+    return edit(step)
+
+
+def run_prove(step: Step) -> Dict[str, Any]:
+    """Run a model before and after each rule; see `proving.prove` for the fact `proof` and what it raises."""
+    from modelmill_rewriter.steps import prove_rewrite
+
+    return prove_rewrite(step)
+
+
+def run_prove_edits(step: Step) -> Dict[str, Any]:
+    """As `run_prove`, of edits."""
+    from modelmill_rewriter.steps import prove_edits
+
+    return prove_edits(step)

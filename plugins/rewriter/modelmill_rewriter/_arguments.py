@@ -2,7 +2,8 @@
 
     fold_constants(ignore_errors=true) remove_nodes(op=Identity, op=CheckNumerics), strip_unused_nodes
 
-Passes are divided by spaces or commas. A value is quoted where it has a comma, a space or a parenthesis in it:
+Passes are divided by spaces, ends of lines or commas; a line that begins with # says nothing. A value is quoted where
+it has a comma, a space or a parenthesis in it:
 ``shape="1,299,299,3"``. A key that is given again adds to a list.
 (tensorflow/tools/graph_transforms/transform_graph.cc, ParseTransformParameters.)
 """
@@ -10,13 +11,15 @@ Passes are divided by spaces or commas. A value is quoted where it has a comma, 
 import dataclasses
 import re
 import typing
-from typing import Any, Dict, List, NamedTuple, Tuple, TypeVar
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, TypeVar
 
 from modelmill_worker.errors import StepError
 
 T = TypeVar("T")
 
 _TOKEN = re.compile(r"""\s*(?:(?P<mark>[(),=])|"(?P<quoted>[^"]*)"|'(?P<single>[^']*)'|(?P<word>[^\s(),="']+))""")
+_COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 
 
@@ -43,7 +46,7 @@ def arguments_of(item: Any) -> Dict[str, "dataclasses.Field[Any]"]:
 def parse_calls(text: str) -> List[Call]:
     """The passes that a text names. Raises StepError INVALID_OPTION where it cannot be read."""
     calls: List[Call] = []
-    tokens = _tokens(text)
+    tokens = _tokens(_COMMENT.sub("", text))
     position = 0
     while position < len(tokens):
         mark, word = tokens[position]
@@ -59,16 +62,24 @@ def parse_calls(text: str) -> List[Call]:
     return calls
 
 
-def with_arguments(item: T, arguments: Tuple[Tuple[str, str], ...]) -> T:
-    """A pass with its options set. Raises StepError INVALID_OPTION for an unknown one or a value of the wrong type."""
+def with_arguments(item: T, arguments: Tuple[Tuple[str, str], ...], folder: Optional[Path] = None) -> T:
+    """A pass with its options set.
+
+    folder: where the files lie that options name; where there is none, options that are a Path cannot be given.
+
+    Raises StepError INVALID_OPTION for an unknown option, a value of the wrong type or a file that is not there.
+    """
     known = arguments_of(item)
     hints = typing.get_type_hints(type(item))
     values: Dict[str, Any] = {}
     for key, text in arguments:
         if key not in known:
-            raise _invalid(item, key, text, "there is no such option; known are: " + (", ".join(known) or "none"))
+            raise invalid_option(item, key, text, "there is no such option; known are: " + (", ".join(known) or "none"))
         field = known[key].name
-        values[field] = _converted(item, hints[field], key, text, values.get(field, ()))
+        if Path in (hints[field], *(getattr(hints[field], "__args__", None) or ())):
+            values[field] = _file(item, key, text, folder)
+        else:
+            values[field] = _converted(item, hints[field], key, text, values.get(field, ()))
     return dataclasses.replace(item, **values) if values else item  # type: ignore[type-var]
 
 
@@ -104,6 +115,15 @@ def _read_arguments(text: str, tokens: List[Tuple[str, str]], position: int, fou
     raise _unreadable(text, "a parenthesis is open at the end")
 
 
+def _file(item: Any, key: str, text: str, folder: Optional[Path]) -> Path:
+    if folder is None:
+        raise invalid_option(item, key, text, "files can be named in edits only: give the rule with --edit or --edits")
+    path = (folder / text).resolve()
+    if folder.resolve() not in path.parents or not path.is_file():
+        raise invalid_option(item, key, text, "there is no such file beside the edits")
+    return path
+
+
 def _converted(item: Any, hint: Any, key: str, text: str, before: Any) -> Any:
     origin, inner = getattr(hint, "__origin__", None), getattr(hint, "__args__", None) or ()
     if origin in (tuple, typing.Tuple):
@@ -116,10 +136,11 @@ def _converted(item: Any, hint: Any, key: str, text: str, before: Any) -> Any:
         return hint(text)
     except (KeyError, ValueError):
         needed = {bool: "true or false", int: "a whole number", float: "a number"}[hint]
-        raise _invalid(item, key, text, "give {}".format(needed)) from None
+        raise invalid_option(item, key, text, "give {}".format(needed)) from None
 
 
-def _invalid(item: Any, key: str, text: str, why: str) -> StepError:
+def invalid_option(item: Any, key: str, text: str, why: str) -> StepError:
+    """The error for an option that a pass cannot use; why: what to give instead, without a full stop."""
     return StepError(
         "INVALID_OPTION",
         "The option {} of the rule {} cannot be {!r}: {}.".format(key, item.name, text, why),

@@ -12,8 +12,8 @@ from typing import Dict, FrozenSet, Tuple
 from modelmill_worker.graph_def import NodeDef, is_control, node_name
 
 from modelmill_rewriter._graph_index import GraphIndex
+from modelmill_rewriter._order import LOOP_OPERATIONS, topological_order
 from modelmill_rewriter._tensor import parse_tensor
-from modelmill_rewriter._validity import LOOP_OPERATIONS, topological_order
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,19 @@
 """Passes: what rewrites a whole graph, and the contract that every one of them keeps."""
 
 import abc
-from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, NamedTuple, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from modelmill_worker.errors import StepError
 
-from modelmill_rewriter._graph_index import GraphIndex
+from modelmill_rewriter._graph_index import Drawn, GraphIndex
 from modelmill_rewriter._target import Target
 from modelmill_rewriter._tensor import Tensor
 from modelmill_rewriter._validity import require_still_valid
+
+#: Pictures taken of one pass, and nodes in one.
+_MOST_PICTURES = 20
+_LARGEST_PICTURE = 60
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,19 @@ class Firing:
 
     before: Tuple[str, ...]
     after: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The nodes of one change, as they were and as they are."""
+
+    before: Tuple[Drawn, ...]
+    after: Tuple[Drawn, ...]
+
+    def to_json(self) -> Dict[str, Any]:
+        """Each node as [name, operation, inputs]."""
+        sides = {"before": self.before, "after": self.after}
+        return {side: [[*node[:2], list(node.inputs)] for node in nodes] for side, nodes in sides.items()}
 
 
 @dataclass(frozen=True)
@@ -30,12 +47,16 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Report:
-    """What a pass did, and what it did not do; `note` is a sentence about it for the step's notes, or empty."""
+    """What a pass did, and what it did not do; `note` is a sentence about it for the step's notes, or empty.
+
+    pictures: of the first changes that are small enough, by their positions in `fired`; `Pass.run` takes them.
+    """
 
     rule: str
     fired: Tuple[Firing, ...] = ()
     refused: Tuple[Refusal, ...] = ()
     note: str = ""
+    pictures: Mapping[int, Picture] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, Any]:
         """As docs/architecture.md describes it among the facts of a step."""
@@ -43,6 +64,7 @@ class Report:
             "rule": self.rule,
             "fired": [{"before": list(item.before), "after": list(item.after)} for item in self.fired],
             "refused": [{"node": item.node, "reason": item.reason} for item in self.refused],
+            "pictures": [{"fired": number, **picture.to_json()} for number, picture in sorted(self.pictures.items())],
         }
 
 
@@ -56,6 +78,8 @@ class Pass(abc.ABC):
 
     changes_interface: whether the pass may give the model other inputs and outputs (`GraphIndex.set_interface`), or
         the same ones other names, dtypes or shapes.
+    expected_error: what the pass may cost by its nature, relative to an output's range, such as by rounding weights:
+        more is not tolerated when the model is verified.
     runs_for: the targets in whose sequences a third party's pass runs; one of our own is named in `sequences.py`.
     """
 
@@ -63,6 +87,7 @@ class Pass(abc.ABC):
     #: One line for people.
     summary: ClassVar[str]
     changes_interface: ClassVar[bool] = False
+    expected_error: ClassVar[float] = 0.0
     runs_for: ClassVar[Tuple[str, ...]] = ()
 
     @abc.abstractmethod
@@ -75,15 +100,31 @@ class Pass(abc.ABC):
         Raises StepError RULE_BROKE_GRAPH or RULE_CHANGED_INTERFACE, which are the pass's fault.
         """
         before = _described(graph)
+        graph.start_pass()
         report = self.apply(graph, target)
+        report = replace(report, pictures=_pictures(graph, report.fired))
         if self.changes_interface and report.fired:
             graph.set_interface(graph.interface)
             graph.forget_shapes()
         if report.fired:
+            # Also what the pass says that it changed: it may have done so behind the graph's back.
+            graph.changed.update(name for firing in report.fired for name in firing.after)
             require_still_valid(graph, self.name)
             if not self.changes_interface:
                 _require_same(self.name, before, _described(graph))
         return report
+
+
+def _pictures(graph: GraphIndex, fired: Sequence[Firing]) -> Dict[int, Picture]:
+    """Of the first changes that are small enough to look at."""
+    small = [item for item in enumerate(fired) if len(item[1].before) + len(item[1].after) <= _LARGEST_PICTURE]
+    return {number: _picture(graph, firing) for number, firing in small[:_MOST_PICTURES]}
+
+
+def _picture(graph: GraphIndex, firing: Firing) -> Picture:
+    before = (graph.draw_before(name) for name in firing.before)
+    after = (graph.draw(name) for name in firing.after)
+    return Picture(tuple(filter(None, before)), tuple(filter(None, after)))
 
 
 class _Described(NamedTuple):

@@ -16,7 +16,6 @@ from modelmill_rewriter._pass import Firing, Pass, Refusal, Report
 from modelmill_rewriter._pattern import Pattern, depth
 from modelmill_rewriter._target import Target
 from modelmill_rewriter._tensor import Tensor
-from modelmill_rewriter._validity import topological_order
 
 
 class Answer(enum.Enum):
@@ -94,10 +93,9 @@ class _Application:
 
     def report(self) -> Report:
         """Visit every node at which the pattern can end, producers first, and again where something changed."""
-        nodes = {name: self._graph.node(name) for name in self._graph.names()}
-        waiting: Deque[str] = deque()
-        queued: Set[str] = set()
-        self._enqueue(topological_order(nodes)[0], waiting, queued)
+        ends = self._graph.in_data_order(self._graph.nodes_with(*self.matcher.operations))
+        waiting: Deque[str] = deque(ends)
+        queued: Set[str] = set(ends)
         while waiting:
             name = waiting.popleft()
             queued.discard(name)
@@ -170,8 +168,9 @@ class _Application:
         final.name = match.root
         final.input.extend("^" + name for name in match.control_inputs)
         others = [node for node in make.nodes if node is not final]
+        read = [tensor.node for tensor in self._graph.data_inputs(match.root)]
         self._graph.replace(match.root, others + [final])
-        self._graph.remove_unused(match.nodes[1:])
+        self._graph.remove_unused([*match.nodes[1:], *read])
         self._fired.append(Firing(match.nodes, tuple(node.name for node in others + [final])))
         return (match.root,)
 

@@ -22,13 +22,16 @@ def signature_after(named: Signature, graph: GraphIndex) -> Signature:
     """The signature of a rewritten graph.
 
     An input or output that is still there keeps its name, whatever its node is called now; a new one is called like its
-    node. Where a pass changed the interface, types and shapes are read from the graph.
+    node, and one that gives out nothing, a NoOp, is an initializer. Where a pass changed the interface, types and
+    shapes are read from the graph.
     """
     if graph.interface == interface_of(named) and not graph.interface_changed:
         return named
     filling = [Tensor(graph.first_name(tensor.node)) for tensor in graph.interface.outputs]
     initializers = tuple(
-        tensor.node for tensor, first in zip(graph.interface.outputs, filling) if first.node in named.initializers
+        tensor.node
+        for tensor, first in zip(graph.interface.outputs, filling)
+        if first.node in named.initializers or graph.node(tensor.node).op == "NoOp"
     )
     outputs = tuple(tensor for tensor in graph.interface.outputs if tensor.node not in initializers)
     return replace(

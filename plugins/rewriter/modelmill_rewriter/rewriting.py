@@ -1,12 +1,13 @@
 """Runs passes over a graph, one after the other."""
 
+from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from modelmill_worker.graph_def import GraphDef
 
 from modelmill_rewriter._pass import changed_interface
-from modelmill_rewriter._validity import require_valid
-from modelmill_rewriter.rules_api import Firing, GraphIndex, Interface, Pass, Refusal, Report, Target, Tensor
+from modelmill_rewriter._validity import require_still_valid, require_valid
+from modelmill_rewriter.rules_api import GraphIndex, Interface, Pass, Report, Target, Tensor
 
 Progress = Callable[[float, str], None]
 _Shapes = Dict[Tensor, Optional[Tuple[int, ...]]]
@@ -40,8 +41,7 @@ def rewrite_graph(
     Raises StepError GRAPH_INVALID for a broken graph, RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or REWRITE_DOES_NOT_END
     for a broken rule, and INVALID_OPTION for an option that a pass cannot use with this graph.
     """
-    require_valid(graph, interface)
-    index = GraphIndex(graph, interface)
+    index = GraphIndex(graph, interface, require_valid(graph, interface))
     kept = _Kept(index)
     reports: List[Report] = []
     for number, item in enumerate(passes):
@@ -54,6 +54,10 @@ def rewrite_graph(
         if after_each is not None:
             after_each(item, index, reports[-1])
     kept.require()
+    fired = list(dict.fromkeys(report.rule for report in reports if report.fired))
+    if fired:
+        index.changed.update(index.names())
+        require_still_valid(index, ", ".join(fired))
     return Rewritten(index.to_graph_def(), _merged(reports), index)
 
 
@@ -98,11 +102,14 @@ def _agree(first: Optional[Tuple[int, ...]], second: Optional[Tuple[int, ...]]) 
 
 def _merged(reports: Sequence[Report]) -> Tuple[Report, ...]:
     """One report for each rule; of a rule that ran twice, what it refused the last time."""
-    fired: Dict[str, Tuple[Firing, ...]] = {}
-    refused: Dict[str, Tuple[Refusal, ...]] = {}
-    notes: Dict[str, str] = {}
+    merged: Dict[str, Report] = {}
     for report in reports:
-        fired[report.rule] = fired.get(report.rule, ()) + report.fired
-        refused[report.rule] = report.refused
-        notes[report.rule] = report.note or notes.get(report.rule, "")
-    return tuple(Report(rule, fired[rule], refused[rule], notes[rule]) for rule in fired)
+        before = merged.get(report.rule, Report(report.rule))
+        moved = {len(before.fired) + number: picture for number, picture in report.pictures.items()}
+        merged[report.rule] = replace(
+            report,
+            fired=before.fired + report.fired,
+            note=report.note or before.note,
+            pictures={**before.pictures, **moved},
+        )
+    return tuple(merged.values())

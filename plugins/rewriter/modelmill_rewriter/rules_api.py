@@ -1,6 +1,6 @@
 """All that a rule or a pass is written with. How: README.md; an example: rules/canonical/prelu.py."""
 
-from modelmill_rewriter._arguments import argument
+from modelmill_rewriter._arguments import argument, invalid_option
 from modelmill_rewriter._builder import Attribute, Builder, Dtype, ShapeOf, set_attribute
 from modelmill_rewriter._control_flow import OUTSIDE, Place, places
 from modelmill_rewriter._graph_index import GraphIndex, Interface
@@ -50,6 +50,7 @@ __all__ = [
     "argument",
     "constant",
     "either",
+    "invalid_option",
     "maximum",
     "maybe",
     "minimum",

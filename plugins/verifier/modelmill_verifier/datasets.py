@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Dict, Optional
 
 import numpy as np
+from modelmill_worker import arrays
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature
-
-from modelmill_verifier import arrays
 
 ARRAYS = "arrays.npz"
 SKIPPED = "skipped.json"

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
-from modelmill_worker import Step, StepError, Tree, keras_models, option
+from modelmill_worker import Step, StepError, Tree, arrays, keras_models, option
 from modelmill_worker import signature as signatures
 from modelmill_worker.signature import Signature, Tensor
 
-from modelmill_verifier import arrays, datasets, saved_models
+from modelmill_verifier import datasets, saved_models
 from modelmill_verifier.datasets import Dataset
 
 #: What an unknown dimension becomes: the first is nearly always the batch, the others height, width or length.

@@ -16,7 +16,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from modelmill_protos.v1 import failure_pb2 as modelmill_dot_v1_dot_failure__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amodelmill/v1/catalog.proto\x12\x0cmodelmill.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1amodelmill/v1/failure.proto\"v\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06plugin\x18\x04 \x01(\t\x12/\n\x0eoptions_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x88\x04\n\x04\x45\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.modelmill.v1.Edge.Role\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.modelmill.v1.Edge.Input\x12\x0e\n\x06output\x18\x04 \x01(\t\x12/\n\x0eoptions_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08requires\x18\x06 \x03(\t\x12\x31\n\npreference\x18\x07 \x01(\x0e\x32\x1d.modelmill.v1.Edge.Preference\x12\x0c\n\x04\x63ost\x18\x08 \x01(\x01\x12\x0f\n\x07prefers\x18\t \x01(\t\x12\x15\n\rinput_made_by\x18\n \x01(\t\x1a#\n\x05Input\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43ONVERT\x10\x01\x12\x0b\n\x07REWRITE\x10\x02\x12\x0b\n\x07INSPECT\x10\x03\x12\n\n\x06SAMPLE\x10\x04\x12\x07\n\x03RUN\x10\x05\x12\x0b\n\x07\x43OMPARE\x10\x06\x12\x0c\n\x08\x43ONTRAST\x10\x07\"K\n\nPreference\x12\x1a\n\x16PREFERENCE_UNSPECIFIED\x10\x00\x12\n\n\x06NEWEST\x10\x01\x12\n\n\x06WRITER\x10\x02\x12\t\n\x05MAKER\x10\x03\"\xc2\x01\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x61pi_version\x18\x03 \x01(\x05\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x05 \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\x06 \x01(\t\x12!\n\x05\x65\x64ges\x18\x07 \x03(\x0b\x32\x12.modelmill.v1.Edge\x12%\n\x07targets\x18\x08 \x03(\x0b\x32\x14.modelmill.v1.Target\"k\n\x0c\x42rokenPlugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x03 \x01(\t\x12&\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x15.modelmill.v1.Failure\"\xf6\x02\n\x0b\x45nvironment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06python\x18\x04 \x01(\t\x12\x39\n\x08provides\x18\x05 \x03(\x0b\x32\'.modelmill.v1.Environment.ProvidesEntry\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.modelmill.v1.Environment.State\x12\x1a\n\x12unavailable_reason\x18\x07 \x01(\t\x12\x11\n\tdisk_size\x18\x08 \x01(\x03\x12\x0c\n\x04path\x18\t \x01(\t\x1a/\n\rProvidesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\r\n\tINSTALLED\x10\x01\x12\x0f\n\x0bINSTALLABLE\x10\x02\x12\x0f\n\x0bUNAVAILABLE\x10\x03\"\x14\n\x12ListTargetsRequest\"<\n\x13ListTargetsResponse\x12%\n\x07targets\x18\x01 \x03(\x0b\x32\x14.modelmill.v1.Target\"\x14\n\x12ListPluginsRequest\"h\n\x13ListPluginsResponse\x12%\n\x07plugins\x18\x01 \x03(\x0b\x32\x14.modelmill.v1.Plugin\x12*\n\x06\x62roken\x18\x02 \x03(\x0b\x32\x1a.modelmill.v1.BrokenPlugin\"\x19\n\x17ListEnvironmentsRequest\"^\n\x18ListEnvironmentsResponse\x12/\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x19.modelmill.v1.Environment\x12\x11\n\tdisk_size\x18\x02 \x01(\x03\")\n\x19InstallEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\'\n\x17\x43heckEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x18RemoveEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"~\n\x13\x45nvironmentProgress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12.\n\x0b\x65nvironment\x18\x02 \x01(\x0b\x32\x19.modelmill.v1.Environment\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x15.modelmill.v1.Failure2\xb7\x04\n\x0e\x43\x61talogService\x12R\n\x0bListTargets\x12 .modelmill.v1.ListTargetsRequest\x1a!.modelmill.v1.ListTargetsResponse\x12R\n\x0bListPlugins\x12 .modelmill.v1.ListPluginsRequest\x1a!.modelmill.v1.ListPluginsResponse\x12\x61\n\x10ListEnvironments\x12%.modelmill.v1.ListEnvironmentsRequest\x1a&.modelmill.v1.ListEnvironmentsResponse\x12\x62\n\x12InstallEnvironment\x12\'.modelmill.v1.InstallEnvironmentRequest\x1a!.modelmill.v1.EnvironmentProgress0\x01\x12^\n\x10\x43heckEnvironment\x12%.modelmill.v1.CheckEnvironmentRequest\x1a!.modelmill.v1.EnvironmentProgress0\x01\x12V\n\x11RemoveEnvironment\x12&.modelmill.v1.RemoveEnvironmentRequest\x1a\x19.modelmill.v1.Environmentb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amodelmill/v1/catalog.proto\x12\x0cmodelmill.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1amodelmill/v1/failure.proto\"v\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0e\n\x06plugin\x18\x04 \x01(\t\x12/\n\x0eoptions_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\"\x9e\x04\n\x04\x45\x64ge\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04role\x18\x02 \x01(\x0e\x32\x17.modelmill.v1.Edge.Role\x12(\n\x06inputs\x18\x03 \x03(\x0b\x32\x18.modelmill.v1.Edge.Input\x12\x0e\n\x06output\x18\x04 \x01(\t\x12/\n\x0eoptions_schema\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08requires\x18\x06 \x03(\t\x12\x31\n\npreference\x18\x07 \x01(\x0e\x32\x1d.modelmill.v1.Edge.Preference\x12\x0c\n\x04\x63ost\x18\x08 \x01(\x01\x12\x0f\n\x07prefers\x18\t \x01(\t\x12\x15\n\rinput_made_by\x18\n \x01(\t\x1a#\n\x05Input\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\"\x88\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43ONVERT\x10\x01\x12\x0b\n\x07REWRITE\x10\x02\x12\x0b\n\x07INSPECT\x10\x03\x12\n\n\x06SAMPLE\x10\x04\x12\x07\n\x03RUN\x10\x05\x12\x0b\n\x07\x43OMPARE\x10\x06\x12\x0c\n\x08\x43ONTRAST\x10\x07\x12\x08\n\x04\x45\x44IT\x10\x08\x12\t\n\x05PROVE\x10\t\"K\n\nPreference\x12\x1a\n\x16PREFERENCE_UNSPECIFIED\x10\x00\x12\n\n\x06NEWEST\x10\x01\x12\n\n\x06WRITER\x10\x02\x12\t\n\x05MAKER\x10\x03\"\xc2\x01\n\x06Plugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x13\n\x0b\x61pi_version\x18\x03 \x01(\x05\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x05 \x01(\t\x12\x13\n\x0b\x63ode_digest\x18\x06 \x01(\t\x12!\n\x05\x65\x64ges\x18\x07 \x03(\x0b\x32\x12.modelmill.v1.Edge\x12%\n\x07targets\x18\x08 \x03(\x0b\x32\x14.modelmill.v1.Target\"k\n\x0c\x42rokenPlugin\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x14\n\x0c\x64istribution\x18\x03 \x01(\t\x12&\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x15.modelmill.v1.Failure\"\xf6\x02\n\x0b\x45nvironment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06python\x18\x04 \x01(\t\x12\x39\n\x08provides\x18\x05 \x03(\x0b\x32\'.modelmill.v1.Environment.ProvidesEntry\x12.\n\x05state\x18\x06 \x01(\x0e\x32\x1f.modelmill.v1.Environment.State\x12\x1a\n\x12unavailable_reason\x18\x07 \x01(\t\x12\x11\n\tdisk_size\x18\x08 \x01(\x03\x12\x0c\n\x04path\x18\t \x01(\t\x1a/\n\rProvidesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\r\n\tINSTALLED\x10\x01\x12\x0f\n\x0bINSTALLABLE\x10\x02\x12\x0f\n\x0bUNAVAILABLE\x10\x03\"\x14\n\x12ListTargetsRequest\"<\n\x13ListTargetsResponse\x12%\n\x07targets\x18\x01 \x03(\x0b\x32\x14.modelmill.v1.Target\"\x14\n\x12ListPluginsRequest\"h\n\x13ListPluginsResponse\x12%\n\x07plugins\x18\x01 \x03(\x0b\x32\x14.modelmill.v1.Plugin\x12*\n\x06\x62roken\x18\x02 \x03(\x0b\x32\x1a.modelmill.v1.BrokenPlugin\"\x19\n\x17ListEnvironmentsRequest\"^\n\x18ListEnvironmentsResponse\x12/\n\x0c\x65nvironments\x18\x01 \x03(\x0b\x32\x19.modelmill.v1.Environment\x12\x11\n\tdisk_size\x18\x02 \x01(\x03\")\n\x19InstallEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\'\n\x17\x43heckEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x18RemoveEnvironmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"~\n\x13\x45nvironmentProgress\x12\x0f\n\x07message\x18\x01 \x01(\t\x12.\n\x0b\x65nvironment\x18\x02 \x01(\x0b\x32\x19.modelmill.v1.Environment\x12&\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x15.modelmill.v1.Failure2\xb7\x04\n\x0e\x43\x61talogService\x12R\n\x0bListTargets\x12 .modelmill.v1.ListTargetsRequest\x1a!.modelmill.v1.ListTargetsResponse\x12R\n\x0bListPlugins\x12 .modelmill.v1.ListPluginsRequest\x1a!.modelmill.v1.ListPluginsResponse\x12\x61\n\x10ListEnvironments\x12%.modelmill.v1.ListEnvironmentsRequest\x1a&.modelmill.v1.ListEnvironmentsResponse\x12\x62\n\x12InstallEnvironment\x12\'.modelmill.v1.InstallEnvironmentRequest\x1a!.modelmill.v1.EnvironmentProgress0\x01\x12^\n\x10\x43heckEnvironment\x12%.modelmill.v1.CheckEnvironmentRequest\x1a!.modelmill.v1.EnvironmentProgress0\x01\x12V\n\x11RemoveEnvironment\x12&.modelmill.v1.RemoveEnvironmentRequest\x1a\x19.modelmill.v1.Environmentb\x06proto3')
 
 
 
@@ -170,43 +170,43 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _TARGET._serialized_start=102
   _TARGET._serialized_end=220
   _EDGE._serialized_start=223
-  _EDGE._serialized_end=743
+  _EDGE._serialized_end=765
   _EDGE_INPUT._serialized_start=514
   _EDGE_INPUT._serialized_end=549
-  _EDGE_ROLE._serialized_start=551
-  _EDGE_ROLE._serialized_end=666
-  _EDGE_PREFERENCE._serialized_start=668
-  _EDGE_PREFERENCE._serialized_end=743
-  _PLUGIN._serialized_start=746
-  _PLUGIN._serialized_end=940
-  _BROKENPLUGIN._serialized_start=942
-  _BROKENPLUGIN._serialized_end=1049
-  _ENVIRONMENT._serialized_start=1052
-  _ENVIRONMENT._serialized_end=1426
-  _ENVIRONMENT_PROVIDESENTRY._serialized_start=1298
-  _ENVIRONMENT_PROVIDESENTRY._serialized_end=1345
-  _ENVIRONMENT_STATE._serialized_start=1347
-  _ENVIRONMENT_STATE._serialized_end=1426
-  _LISTTARGETSREQUEST._serialized_start=1428
-  _LISTTARGETSREQUEST._serialized_end=1448
-  _LISTTARGETSRESPONSE._serialized_start=1450
-  _LISTTARGETSRESPONSE._serialized_end=1510
-  _LISTPLUGINSREQUEST._serialized_start=1512
-  _LISTPLUGINSREQUEST._serialized_end=1532
-  _LISTPLUGINSRESPONSE._serialized_start=1534
-  _LISTPLUGINSRESPONSE._serialized_end=1638
-  _LISTENVIRONMENTSREQUEST._serialized_start=1640
-  _LISTENVIRONMENTSREQUEST._serialized_end=1665
-  _LISTENVIRONMENTSRESPONSE._serialized_start=1667
-  _LISTENVIRONMENTSRESPONSE._serialized_end=1761
-  _INSTALLENVIRONMENTREQUEST._serialized_start=1763
-  _INSTALLENVIRONMENTREQUEST._serialized_end=1804
-  _CHECKENVIRONMENTREQUEST._serialized_start=1806
-  _CHECKENVIRONMENTREQUEST._serialized_end=1845
-  _REMOVEENVIRONMENTREQUEST._serialized_start=1847
-  _REMOVEENVIRONMENTREQUEST._serialized_end=1887
-  _ENVIRONMENTPROGRESS._serialized_start=1889
-  _ENVIRONMENTPROGRESS._serialized_end=2015
-  _CATALOGSERVICE._serialized_start=2018
-  _CATALOGSERVICE._serialized_end=2585
+  _EDGE_ROLE._serialized_start=552
+  _EDGE_ROLE._serialized_end=688
+  _EDGE_PREFERENCE._serialized_start=690
+  _EDGE_PREFERENCE._serialized_end=765
+  _PLUGIN._serialized_start=768
+  _PLUGIN._serialized_end=962
+  _BROKENPLUGIN._serialized_start=964
+  _BROKENPLUGIN._serialized_end=1071
+  _ENVIRONMENT._serialized_start=1074
+  _ENVIRONMENT._serialized_end=1448
+  _ENVIRONMENT_PROVIDESENTRY._serialized_start=1320
+  _ENVIRONMENT_PROVIDESENTRY._serialized_end=1367
+  _ENVIRONMENT_STATE._serialized_start=1369
+  _ENVIRONMENT_STATE._serialized_end=1448
+  _LISTTARGETSREQUEST._serialized_start=1450
+  _LISTTARGETSREQUEST._serialized_end=1470
+  _LISTTARGETSRESPONSE._serialized_start=1472
+  _LISTTARGETSRESPONSE._serialized_end=1532
+  _LISTPLUGINSREQUEST._serialized_start=1534
+  _LISTPLUGINSREQUEST._serialized_end=1554
+  _LISTPLUGINSRESPONSE._serialized_start=1556
+  _LISTPLUGINSRESPONSE._serialized_end=1660
+  _LISTENVIRONMENTSREQUEST._serialized_start=1662
+  _LISTENVIRONMENTSREQUEST._serialized_end=1687
+  _LISTENVIRONMENTSRESPONSE._serialized_start=1689
+  _LISTENVIRONMENTSRESPONSE._serialized_end=1783
+  _INSTALLENVIRONMENTREQUEST._serialized_start=1785
+  _INSTALLENVIRONMENTREQUEST._serialized_end=1826
+  _CHECKENVIRONMENTREQUEST._serialized_start=1828
+  _CHECKENVIRONMENTREQUEST._serialized_end=1867
+  _REMOVEENVIRONMENTREQUEST._serialized_start=1869
+  _REMOVEENVIRONMENTREQUEST._serialized_end=1909
+  _ENVIRONMENTPROGRESS._serialized_start=1911
+  _ENVIRONMENTPROGRESS._serialized_end=2037
+  _CATALOGSERVICE._serialized_start=2040
+  _CATALOGSERVICE._serialized_end=2607
 # @@protoc_insertion_point(module_scope)

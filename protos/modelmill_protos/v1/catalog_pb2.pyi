@@ -76,6 +76,10 @@ class Edge(google.protobuf.message.Message):
         """Two datasets of outputs in, a report of their differences out."""
         CONTRAST: Edge._Role.ValueType  # 7
         """Any number of datasets of outputs in, a report of how far each is from each other out."""
+        EDIT: Edge._Role.ValueType  # 8
+        """Same kind in and out, changed as a user's edits say: what comes out is the model from then on."""
+        PROVE: Edge._Role.ValueType  # 9
+        """A model, as a rewrite or an edit takes it, and inputs in; a report out of how far each change moved the outputs."""
 
     class Role(_Role, metaclass=_RoleEnumTypeWrapper):
         """What a step along this edge is there for."""
@@ -95,6 +99,10 @@ class Edge(google.protobuf.message.Message):
     """Two datasets of outputs in, a report of their differences out."""
     CONTRAST: Edge.Role.ValueType  # 7
     """Any number of datasets of outputs in, a report of how far each is from each other out."""
+    EDIT: Edge.Role.ValueType  # 8
+    """Same kind in and out, changed as a user's edits say: what comes out is the model from then on."""
+    PROVE: Edge.Role.ValueType  # 9
+    """A model, as a rewrite or an edit takes it, and inputs in; a report out of how far each change moved the outputs."""
 
     class _Preference:
         ValueType = typing.NewType("ValueType", builtins.int)

@@ -54,6 +54,7 @@ class ConversionSpec(google.protobuf.message.Message):
     IGNORE_CACHE_FIELD_NUMBER: builtins.int
     DISPLAY_NAME_FIELD_NUMBER: builtins.int
     VERSION_RETRIES_FIELD_NUMBER: builtins.int
+    EDITS_FIELD_NUMBER: builtins.int
     @property
     def source(self) -> modelmill_protos.v1.artifact_pb2.Artifact: ...
     @property
@@ -75,6 +76,11 @@ class ConversionSpec(google.protobuf.message.Message):
     """How many more versions of TensorFlow are tried for a target when a step fails in a way that another version may
     not; unset: 2.
     """
+    @property
+    def edits(self) -> modelmill_protos.v1.artifact_pb2.Artifact:
+        """How to change the model before it is converted: an artifact of kind "graph.edits" with the file edits.txt, and the
+        .npy files that it names. What comes of that is the model that results are compared with.
+        """
     def __init__(
         self,
         *,
@@ -87,9 +93,10 @@ class ConversionSpec(google.protobuf.message.Message):
         ignore_cache: builtins.bool = ...,
         display_name: builtins.str = ...,
         version_retries: builtins.int | None = ...,
+        edits: modelmill_protos.v1.artifact_pb2.Artifact | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "limits", b"limits", "source", b"source", "verification", b"verification", "version_retries", b"version_retries"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "display_name", b"display_name", "ignore_cache", b"ignore_cache", "limits", b"limits", "plugin_options", b"plugin_options", "salt", b"salt", "source", b"source", "targets", b"targets", "verification", b"verification", "version_retries", b"version_retries"]) -> None: ...
+    def HasField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "edits", b"edits", "limits", b"limits", "source", b"source", "verification", b"verification", "version_retries", b"version_retries"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing_extensions.Literal["_version_retries", b"_version_retries", "display_name", b"display_name", "edits", b"edits", "ignore_cache", b"ignore_cache", "limits", b"limits", "plugin_options", b"plugin_options", "salt", b"salt", "source", b"source", "targets", b"targets", "verification", b"verification", "version_retries", b"version_retries"]) -> None: ...
     def WhichOneof(self, oneof_group: typing_extensions.Literal["_version_retries", b"_version_retries"]) -> typing_extensions.Literal["version_retries"] | None: ...
 
 global___ConversionSpec = ConversionSpec
@@ -151,6 +158,7 @@ class VerificationRequest(google.protobuf.message.Message):
     DATASET_FIELD_NUMBER: builtins.int
     TOLERANCE_FIELD_NUMBER: builtins.int
     INPUT_SHAPES_FIELD_NUMBER: builtins.int
+    PROVE_FIELD_NUMBER: builtins.int
     skip: builtins.bool
     seed: builtins.int
     """Of the generated inputs."""
@@ -164,6 +172,8 @@ class VerificationRequest(google.protobuf.message.Message):
     @property
     def input_shapes(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, global___Shape]:
         """Shapes for inputs with unknown dimensions, by input name."""
+    prove: builtins.bool
+    """Run the model before and after every change that a rewrite or an edit makes, and report the differences."""
     def __init__(
         self,
         *,
@@ -172,9 +182,10 @@ class VerificationRequest(google.protobuf.message.Message):
         dataset: modelmill_protos.v1.artifact_pb2.Artifact | None = ...,
         tolerance: builtins.float | None = ...,
         input_shapes: collections.abc.Mapping[builtins.str, global___Shape] | None = ...,
+        prove: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing_extensions.Literal["_tolerance", b"_tolerance", "dataset", b"dataset", "tolerance", b"tolerance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing_extensions.Literal["_tolerance", b"_tolerance", "dataset", b"dataset", "input_shapes", b"input_shapes", "seed", b"seed", "skip", b"skip", "tolerance", b"tolerance"]) -> None: ...
+    def ClearField(self, field_name: typing_extensions.Literal["_tolerance", b"_tolerance", "dataset", b"dataset", "input_shapes", b"input_shapes", "prove", b"prove", "seed", b"seed", "skip", b"skip", "tolerance", b"tolerance"]) -> None: ...
     def WhichOneof(self, oneof_group: typing_extensions.Literal["_tolerance", b"_tolerance"]) -> typing_extensions.Literal["tolerance"] | None: ...
 
 global___VerificationRequest = VerificationRequest

@@ -25,6 +25,11 @@ NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
 NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
 #: From 1.14 on, without 2.1 to 2.3.
 NEEDS_NEWER_INTERPRETER = "tests/unit/verifier/test_tflite_run.py"
+#: TensorFlow 2 came without the tool.
+NEEDS_GRAPH_TRANSFORMS = (
+    "tests/unit/rewriter/test_against_graph_transforms.py",
+    "tests/unit/rewriter/test_against_quantizing_transforms.py",
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ SELECTIONS = {
     "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
     "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
     "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE, SHAPES), (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS)),
-    "tf-2.15": Selection((*TENSORFLOW, "tests/unit/rewriter", SHAPES), (NEEDS_NODE,)),
+    "tf-2.15": Selection((*TENSORFLOW, "tests/unit/rewriter", SHAPES), (NEEDS_NODE, *NEEDS_GRAPH_TRANSFORMS)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),

@@ -76,6 +76,7 @@ def test_a_saved_model_of_keras_2_with_its_optimizer(corpus):
     assert found["readable"] == ["1.14", "1.15", *between("2.2", "2.15")]
     assert "exponential_avg_factor" in found["unreadable"]["2.0"]
     assert "include_optimizer=False" in found["unreadable"]["2.16"]
+    assert found["frozen"]["readable"] == ["1.14", "1.15", *between("2.0")]
     assert partition(found) == ALL
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations  # these tests run on Python 3.7 as well
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+from image_kernels import KERNELS as IMAGE_KERNELS
 from modelmill_rewriter.rewriting import rewrite_graph
 from modelmill_rewriter.rules_api import Dtype, GraphIndex, Interface, Pass, Report, Target, Tensor, set_attribute
 from modelmill_rewriter.sequences import passes_for
@@ -99,24 +101,30 @@ def rewrite(graph: Graph, *rules: str | Pass, target: Target | None = None) -> R
     return Rewritten(message, reports, index)
 
 
-def evaluate(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0) -> list[np.ndarray]:
+def evaluate(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int = 0, initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     """What the outputs are: by numpy where it has every operation, else by TensorFlow; skips where that is absent.
 
-    NumPy follows no control dependencies.
+    NumPy follows no control dependencies. initializers: nodes that TensorFlow is to run first.
     """
-    computed_here = _KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast"}
+    computed_here = _KERNELS.keys() | IMAGE_KERNELS.keys() | {"Const", "Placeholder", "RandomUniform", "Cast"}
     needed = dataflow.prune(message, [graph_def.node_name(name) for name in outputs]).node
     if all(node.op in computed_here for node in needed):
         return _by_numpy(message, feeds, outputs, seed)
-    return _by_tensorflow(message, feeds, outputs)
+    return _by_tensorflow(message, feeds, outputs, initializers)
 
 
-def _by_tensorflow(message: Any, feeds: dict[str, np.ndarray], outputs: list[str]) -> list[np.ndarray]:
+def _by_tensorflow(
+    message: Any, feeds: dict[str, np.ndarray], outputs: list[str], initializers: tuple[str, ...] = ()
+) -> list[np.ndarray]:
     pytest.importorskip("tensorflow", reason="needs TensorFlow")
     tf = installed_tensorflow.v1()
     with tf.Graph().as_default():
         tf.import_graph_def(graph_def.copy(message), name="")
         with tf.Session() as session:
+            for name in initializers:
+                session.run(name)
             named = {graph_def.tensor_name(name): value for name, value in feeds.items()}
             return session.run([graph_def.tensor_name(name) for name in outputs], named)
 
@@ -124,7 +132,7 @@ def _by_tensorflow(message: Any, feeds: dict[str, np.ndarray], outputs: list[str
 def _by_numpy(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], seed: int) -> list[np.ndarray]:
     nodes = {node.name: node for node in message.node}
     random = np.random.default_rng(seed)
-    values: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {}
 
     def value(reference: str) -> np.ndarray:
         name = graph_def.node_name(reference)
@@ -132,9 +140,10 @@ def _by_numpy(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], se
             return feeds[name]
         if name not in values:
             values[name] = computed(nodes[name])
-        return values[name]
+        found = values[name]
+        return np.asarray(found[graph_def.output_index(reference)]) if isinstance(found, list) else found
 
-    def computed(node: Any) -> np.ndarray:
+    def computed(node: Any) -> Any:
         if node.op == "Const":
             return graph_def.constant_value(node)
         operands = [value(reference) for reference in graph_def.data_inputs(node)]
@@ -142,7 +151,8 @@ def _by_numpy(message: Any, feeds: dict[str, np.ndarray], outputs: list[str], se
             return random.random(tuple(operands[0]), np.float32)
         if node.op == "Cast":
             return operands[0].astype(tensors.data_type(node.attr["DstT"].type).name)
-        return np.asarray(_KERNELS[node.op](*operands))
+        result = IMAGE_KERNELS[node.op](node, *operands) if node.op in IMAGE_KERNELS else _KERNELS[node.op](*operands)
+        return result if isinstance(result, list) else np.asarray(result)
 
     return [value(name) for name in outputs]
 
@@ -159,30 +169,41 @@ _KERNELS: dict[str, Any] = {
     "Abs": np.abs,
     "Add": np.add,
     "AddV2": np.add,
-    "BiasAdd": np.add,
     "CheckNumerics": lambda x: x,
-    "Conv2D": lambda x, w: np.einsum("nhwi,io->nhwo", x, w[0, 0]),  # 1x1 filters, stride 1
+    "ClipByValue": np.clip,
+    "Erf": lambda x: np.vectorize(math.erf)(x).astype(x.dtype),
+    "Erfc": lambda x: np.vectorize(math.erfc)(x).astype(x.dtype),
     "FakeQuantWithMinMaxVars": _fake_quant,
     "Floor": np.floor,
+    "Greater": np.greater,
     "GreaterEqual": np.greater_equal,
     "Identity": lambda x: x,
-    "MatMul": np.matmul,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
     "Maximum": np.maximum,
     "Minimum": np.minimum,
     "Mul": np.multiply,
     "Neg": np.negative,
     "PlaceholderWithDefault": lambda x: x,
     "PreventGradient": lambda x: x,
+    "Pow": np.power,
     "Print": lambda x, *data: x,
     "RealDiv": np.divide,
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
     "Relu6": lambda x: np.clip(x, 0, 6).astype(x.dtype),
     "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
+    "Select": np.where,
     "SelectV2": np.where,
-    "Shape": lambda x: np.array(x.shape, np.int32),
+    "Sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+    "Rsqrt": lambda x: 1 / np.sqrt(x),
+    "Sqrt": np.sqrt,
+    "Square": np.square,
+    "SquaredDifference": lambda x, y: np.square(x - y),
     "StopGradient": lambda x: x,
     "Sub": np.subtract,
+    "Tanh": np.tanh,
+    "ZerosLike": np.zeros_like,
 }
 
 
@@ -205,3 +226,9 @@ def run_rules() -> Any:
 @pytest.fixture(scope="session")
 def compute() -> Any:
     return evaluate
+
+
+@pytest.fixture(scope="session")
+def compute_with_tensorflow() -> Any:
+    """As `compute`, by TensorFlow whatever NumPy could do."""
+    return _by_tensorflow

@@ -3,8 +3,9 @@
 A case starts with comments: what it is about, its inputs and outputs, and where it matters the TensorFlow that will
 convert it (`tensorflow`), the `target`, the shape to feed (`shape`), the rule with its options (`rule`) and by how much
 the outputs may differ (`tolerance`), relative and absolute. Where a rule changes the interface, the inputs and outputs
-that the graph has then are those of `inputs_after` and `outputs_after`; one that finds something to do in what it
-wrote, by its nature, says so with `again: yes`. After a change that is meant, MODELMILL_WRITE_GOLDEN=1 writes the files
+that the graph has then are those of `inputs_after` and `outputs_after`, and what fills its tables that of
+`initializers_after`; one that finds something to do in what it wrote, by its nature, says so with `again: yes`, an edit
+that is refused then with `again: refused`. After a change that is meant, MODELMILL_WRITE_GOLDEN=1 writes the files
 anew; read the difference before you commit it.
 """
 
@@ -18,6 +19,7 @@ from google.protobuf import text_format
 from modelmill_rewriter._target import parse_version
 from modelmill_rewriter.rules_api import Target
 from modelmill_worker import graph_def, tensors
+from modelmill_worker.errors import StepError
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(GOLDEN.glob("*/*.before.pbtxt"))
@@ -76,8 +78,12 @@ def test_finds_nothing_more_in_what_it_wrote(case, run_rules, new_graph):
     first = rewritten_case(case, run_rules)
     ends = (first.interface.inputs, first.interface.outputs)
     after = new_graph(first.message, *([str(tensor) for tensor in side] for side in ends))
-    second = rewritten_case((path, after, given), run_rules)
     assert first.fired > 0
+    if given.get("again") == ["refused"]:
+        with pytest.raises(StepError, match=r"has no such node|there is a node"):
+            rewritten_case((path, after, given), run_rules)
+        return
+    second = rewritten_case((path, after, given), run_rules)
     assert (second.fired == 0) is ("again" not in given)
 
 
@@ -92,7 +98,10 @@ def test_computes_the_same(case, run_rules, compute):
         feeds[name] = generator.normal(size=shape).astype(placeholder_dtype(graph.find(name)))
     before = compute(graph.message, feeds, graph.outputs)
     feeds_after = dict(zip(inputs_after, feeds.values()))
-    after = compute(rewritten.message, feeds_after, given.get("outputs_after", graph.outputs))
+    initializers = tuple(given.get("initializers_after", ()))
+    after = compute(
+        rewritten.message, feeds_after, given.get("outputs_after", graph.outputs), initializers=initializers
+    )
     tolerance = float(given.get("tolerance", ["4e-7"])[0])
     for old, new in zip(before, after):
         # Without a word in the case: sums of two terms of which one is 0; the forms round a product of three at most.

@@ -5,8 +5,24 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 from modelmill_rewriter.rules_api import Target
+from modelmill_worker import graph_def
 
 OLD = Target("tflite", (1, 9))
+
+#: One for each form that the rule writes for some alpha.
+TARGETS = [
+    Target(),
+    Target("frozen-graph"),
+    Target("tflite", (1, 5)),
+    Target("tflite", (1, 7)),
+    Target("tflite", (1, 8)),
+    OLD,
+    Target("tflite", (1, 12)),
+    Target("tflite", (2, 15)),
+    Target("tfjs", (1, 12)),
+    Target("tfjs", (1, 15)),
+    Target("tfjs", (2, 19)),
+]
 
 
 def mirrored(graph):
@@ -74,14 +90,108 @@ def two_factors(graph, alpha):
     graph.node("prelu", "Add", "left", "right")
 
 
+def absolute_divided(graph, alpha):
+    absolute(graph, alpha)
+    graph.find("half").CopyFrom(_constant("half", 2))
+    graph.find("halved").op = "RealDiv"
+
+
+def absolute_with_half_of_alpha(graph, alpha):
+    graph.constant("half_alpha", alpha / np.float32(2))
+    graph.node("relu", "Relu", "x")
+    graph.node("abs", "Abs", "x")
+    graph.node("sub", "Sub", "x", "abs")
+    graph.node("scaled", "Mul", "half_alpha", "sub")
+    graph.node("prelu", "Add", "relu", "scaled")
+
+
+def maxima(graph, alpha):
+    graph.constant("zero", 0)
+    graph.constant("alpha", alpha)
+    graph.node("max", "Maximum", "x", "zero")
+    graph.node("neg", "Neg", "x")
+    graph.node("mirrored", "Maximum", "neg", "zero")
+    graph.node("scaled", "Mul", "alpha", "mirrored")
+    graph.node("prelu", "Sub", "max", "scaled")
+
+
+def difference(graph, alpha):
+    graph.constant("alpha", alpha)
+    graph.node("relu", "Relu", "x")
+    graph.node("rest", "Sub", "x", "relu")
+    graph.node("scaled", "Mul", "alpha", "rest")
+    graph.node("prelu", "Add", "relu", "scaled")
+
+
+def two_factors_of_a_relu(graph, alpha):
+    graph.constant("f", alpha)
+    graph.constant("g", 1 - alpha)
+    graph.node("relu", "Relu", "x")
+    graph.node("left", "Mul", "x", "f")
+    graph.node("right", "Mul", "relu", "g")
+    graph.node("prelu", "Add", "right", "left")
+
+
+def larger(graph, alpha):
+    graph.constant("alpha", np.minimum(alpha, 1))
+    graph.node("scaled", "Mul", "x", "alpha")
+    graph.node("prelu", "Maximum", "scaled", "x")
+
+
+def smaller(graph, alpha):
+    graph.constant("alpha", np.maximum(alpha, 1))
+    graph.node("scaled", "Mul", "alpha", "x")
+    graph.node("prelu", "Minimum", "x", "scaled")
+
+
+def leaky_relu(graph, alpha):
+    slope = float(min(alpha.flat[0], 1)) if alpha.size else 1.0
+    graph.node("prelu", "LeakyRelu", "x", alpha=slope)
+
+
+def chosen(select, comparison, swapped=False, like=False):
+    """x where it is positive, by this comparison; `swapped`: zero first; `like`: zeros of the shape of x."""
+
+    def spell(graph, alpha):
+        zero = graph.node("zero", "ZerosLike", "x") if like else graph.constant("zero", 0)
+        graph.constant("alpha", alpha)
+        graph.node("scaled", "Mul", "alpha", "x")
+        graph.node("which", comparison, *((zero, "x") if swapped else ("x", zero)))
+        first = comparison.startswith("Greater") is not swapped
+        graph.node("prelu", select, "which", *(("x", "scaled") if first else ("scaled", "x")))
+
+    spell.__name__ = "_".join([select, comparison] + ["swapped"] * swapped + ["like"] * like)
+    return spell
+
+
+CHOSEN = [
+    chosen("Select", "Greater"),
+    chosen("Select", "GreaterEqual", like=True),
+    chosen("Select", "Less"),
+    chosen("SelectV2", "Greater", like=True),
+    chosen("SelectV2", "GreaterEqual"),
+    chosen("SelectV2", "LessEqual"),
+    chosen("SelectV2", "Less", swapped=True),
+    chosen("SelectV2", "LessEqual", swapped=True),
+    chosen("SelectV2", "Greater", swapped=True),
+    chosen("SelectV2", "GreaterEqual", swapped=True),
+]
+#: They do for one slope, or for slopes on one side of 1.
+LIMITED = [larger, smaller, leaky_relu]
 SPELLINGS = [
     neg_outside,
     neg_inside,
     minus_alpha_constant,
     subtracted,
     maximum_and_minimum,
+    maxima,
     absolute,
+    absolute_divided,
+    absolute_with_half_of_alpha,
+    difference,
     two_factors,
+    two_factors_of_a_relu,
+    *CHOSEN,
 ]
 
 slopes = strategies.floats(-2, 2, width=32)
@@ -98,9 +208,8 @@ def inputs_and_slopes(draw):
     return x, draw(arrays.arrays(np.float32, alpha_shape, elements=slopes))
 
 
-@pytest.mark.parametrize("spell", SPELLINGS)
-@pytest.mark.parametrize("target", [Target(), OLD], ids=["current", "tensorflow-1.9"])
-@given(data=inputs_and_slopes(), known=strategies.booleans())
+@pytest.mark.parametrize("spell", SPELLINGS + LIMITED)
+@given(data=inputs_and_slopes(), known=strategies.booleans(), target=strategies.sampled_from(TARGETS))
 def test_computes_the_same(spell, target, data, known, new_graph, run_rules, compute):
     x, alpha = data
     graph = new_graph()
@@ -113,8 +222,8 @@ def test_computes_the_same(spell, target, data, known, new_graph, run_rules, com
     assert not rewritten.refused
     before, after = (compute(message, {"x": x}, ["prelu"])[0] for message in (graph.message, rewritten.message))
     assert after.shape == before.shape
-    # Each spelling rounds two or three times in float32; the abs spelling doubles x before it halves it. Below
-    # float32's normal numbers each rounding costs up to half of 2**-149, however small x is.
+    # Each spelling rounds two or three times in float32, at most at (1 + 2 * |alpha|) * |x|. Below float32's normal
+    # numbers each rounding costs up to half of 2**-149, however small x is.
     np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6 * float(np.abs(x).max()) + 2.0**-147)
 
 
@@ -148,6 +257,102 @@ def test_makes_relus_for_an_old_converter_where_the_rank_is_four(graph, run_rule
     maximum_and_minimum(graph, np.array([0.25, -0.5], np.float32))
     graph.outputs.append("prelu")
     assert "Maximum" not in run_rules(graph, "prelu", target=OLD).operations
+
+
+ONE = np.array(0.25, np.float32)
+GENTLE = np.array([0.25, -0.5], np.float32)
+STEEP = np.array([0.25, 1.5], np.float32)
+LEAKY = ["LeakyRelu"]
+PLAIN = ["Maximum", "Mul"]
+RELUS = ["Add", "Mul", "Neg", "Relu", "Relu"]
+BOTH = ["Add", "Maximum", "Minimum", "Mul"]
+DIFFERENCE = ["Add", "Mul", "Relu", "Sub"]
+FACTORS = ["Add", "Mul", "Mul", "Relu"]
+#: By the target's name, its TensorFlow, the rank of x (0: unknown) and alpha.
+FORMS = [
+    ("tflite", (2, 21), 0, ONE, LEAKY),
+    ("tflite", (1, 13), 4, ONE, LEAKY),
+    ("tflite", (1, 12), 4, ONE, RELUS),
+    ("tfjs", (2, 19), 4, ONE, LEAKY),
+    ("tfjs", (1, 15), 4, ONE, RELUS),
+    ("frozen-graph", (1, 13), 4, ONE, LEAKY),
+    ("frozen-graph", (1, 12), 4, ONE, PLAIN),
+    ("tflite", (2, 21), 4, STEEP, RELUS),
+    ("tflite", (2, 21), 0, STEEP, BOTH),
+    ("tflite", (2, 21), 0, GENTLE, PLAIN),
+    ("tflite", (2, 5), 2, GENTLE, PLAIN),
+    ("tflite", (2, 4), 2, GENTLE, RELUS),
+    ("tflite", (2, 1), 0, GENTLE, RELUS),
+    ("tflite", (1, 11), 2, GENTLE, RELUS),
+    ("tflite", (1, 10), 2, GENTLE, PLAIN),
+    ("tflite", (1, 10), 4, GENTLE, RELUS),
+    ("tflite", (1, 9), 2, STEEP, BOTH),
+    ("tflite", (1, 8), 4, STEEP, RELUS),
+    ("tflite", (1, 8), 2, STEEP, DIFFERENCE),
+    ("tflite", (1, 7), 4, GENTLE, DIFFERENCE),
+    ("tflite", (1, 5), 4, GENTLE, FACTORS),
+    ("tfjs", (1, 12), 4, GENTLE, PLAIN),
+    ("tfjs", (1, 12), 4, STEEP, BOTH),
+    ("tfjs", (1, 15), 0, STEEP, RELUS),
+    ("", None, 0, GENTLE, RELUS),
+    ("frozen-graph", None, 4, GENTLE, PLAIN),
+]
+
+
+@pytest.mark.parametrize(("name", "tensorflow", "rank", "alpha", "expected"), FORMS)
+def test_writes_what_serves_the_converter(name, tensorflow, rank, alpha, expected, graph, run_rules):
+    graph.placeholder("x", (*[-1] * (rank - 1), 2) if rank else None)
+    neg_outside(graph, alpha)
+    graph.outputs.append("prelu")
+    operations = run_rules(graph, "prelu", target=Target(name, tensorflow)).operations
+    assert sorted(operation for operation in operations if operation not in ("Const", "Placeholder")) == expected
+
+
+def test_knows_a_rank_that_only_the_whole_graph_tells(graph, run_rules):
+    graph.placeholder("image", (1, 8, 8, 2))
+    graph.constant("begin", [0, 0, 0, 0], "int32")
+    graph.constant("size", [1, 4, 4, 2], "int32")
+    graph.node("x", "Slice", "image", "begin", "size", Index="int32")
+    neg_outside(graph, GENTLE)
+    graph.outputs.append("prelu")
+    assert "Relu" in run_rules(graph, "prelu", target=Target("tflite", (2, 15))).operations
+
+
+def test_is_no_leaky_relu_where_its_attribute_cannot_hold_the_slope(graph, run_rules):
+    graph.placeholder("x", (-1, 2), "float64")
+    neg_outside(graph, ONE)
+    for node in graph.message.node:
+        if "T" in node.attr:
+            node.attr["T"].type = 2
+    graph.find("alpha").CopyFrom(_constant("alpha", 0.1, "float64"))
+    graph.outputs.append("prelu")
+    assert "LeakyRelu" not in run_rules(graph, "prelu").operations
+
+
+def test_adds_as_an_old_tensorflow_can(graph, run_rules):
+    graph.placeholder("x", (1, 8, 8, 2))
+    neg_inside(graph, GENTLE)
+    graph.outputs.append("prelu")
+    assert "AddV2" in run_rules(graph, "prelu", target=Target("tflite", (1, 15))).operations
+    assert "AddV2" not in run_rules(graph, "prelu", target=Target("tflite", (1, 14))).operations
+
+
+@pytest.mark.parametrize(
+    ("target", "spell", "alpha"),
+    [
+        (Target("tflite", (2, 15)), leaky_relu, ONE),
+        (Target("tfjs", (1, 12)), larger, GENTLE),
+        (Target("frozen-graph"), chosen("SelectV2", "Greater"), STEEP),
+        (Target("tflite", (1, 10)), difference, STEEP),
+        (Target("tflite", (1, 7)), difference, GENTLE),
+    ],
+)
+def test_leaves_alone_what_serves_the_target_as_it_is(target, spell, alpha, graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    spell(graph, alpha)
+    graph.outputs.append("prelu")
+    rewritten = run_rules(graph, "prelu", target=target)
+    assert (rewritten.fired, rewritten.refused) == (0, {})
 
 
 def test_keeps_what_is_used_elsewhere_and_what_the_model_gives_out(graph, run_rules, compute):
@@ -216,7 +421,38 @@ def test_leaves_alone_when_the_factors_belong_to_different_alphas(graph, run_rul
     graph.placeholder("x", (-1, 2))
     two_factors(graph, np.array([0.25, 0.5], np.float32))
     graph.find("g").CopyFrom(_constant("g", [0.4, 0.25]))
-    assert refusal(graph, run_rules).startswith("its two factors are not")
+    assert refusal(graph, run_rules) == "its two factors are not those of one alpha"
+
+
+def test_leaves_alone_when_the_factors_of_a_relu_do_not_make_one(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    two_factors_of_a_relu(graph, GENTLE)
+    graph.find("g").CopyFrom(_constant("g", [0.5, 1.5]))
+    assert refusal(graph, run_rules) == "its two factors are not those of one alpha"
+
+
+def test_leaves_alone_a_maximum_when_alpha_is_above_one(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    larger(graph, STEEP)
+    graph.find("alpha").CopyFrom(_constant("alpha", STEEP))
+    assert refusal(graph, run_rules) == "alpha is above 1 somewhere, where this is no PReLU"
+
+
+def test_leaves_alone_a_minimum_when_alpha_is_below_one(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    smaller(graph, STEEP)
+    graph.find("alpha").CopyFrom(_constant("alpha", STEEP))
+    assert refusal(graph, run_rules) == "alpha is below 1 somewhere, where this is no PReLU"
+
+
+def test_says_nothing_of_a_choice_by_something_else(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    graph.placeholder("other", (-1, 2))
+    chosen("SelectV2", "Greater")(graph, GENTLE)
+    graph.find("which").input[0] = "other"
+    graph.outputs.append("prelu")
+    rewritten = run_rules(graph, "prelu")
+    assert (rewritten.fired, rewritten.refused) == (0, {})
 
 
 def test_leaves_alone_when_it_computes_integers(graph, run_rules):
@@ -257,7 +493,5 @@ def test_says_nothing_about_sums_that_are_no_prelu(graph, run_rules):
     assert run_rules(graph, "prelu").refused == {}
 
 
-def _constant(name, value):
-    from modelmill_worker import graph_def
-
-    return graph_def.new_constant(name, np.asarray(value, np.float32))
+def _constant(name, value, dtype="float32"):
+    return graph_def.new_constant(name, np.asarray(value, dtype))

@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from modelmill_verifier import arrays, datasets
-from modelmill_worker import StepError
+from modelmill_verifier import datasets
+from modelmill_worker import StepError, arrays
 from modelmill_worker.signature import Signature, Tensor
 
 

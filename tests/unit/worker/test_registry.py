@@ -135,3 +135,45 @@ def test_asks_every_distribution_for_hints(install):
     assert [(source, hint.code, hint.text) for source, hint in hints if source[1] == "-"] == [
         ("b-knows", "CODE", "PLUGIN_RAISED")
     ]
+
+
+RULES = """
+from modelmill_worker import hookimpl
+
+@hookimpl
+def modelmill_rewrite_rules():
+    yield {rule!r}
+"""
+
+
+def test_what_others_add_to_a_plugin_is_part_of_its_code(install, tmp_path):
+    install("a-rewriter", good("rewriter"))
+    alone = registry.load().plugins["rewriter"].code_digest
+    install("b-rules", good("other") + RULES.format(rule="one"))
+    extended = registry.load().plugins["rewriter"].code_digest
+    module = tmp_path / "installed_b_rules.py"
+    module.write_text(module.read_text().replace("'one'", "'two'"))
+    changed = registry.load().plugins["rewriter"].code_digest
+    assert len({alone, extended, changed}) == 3
+
+
+def test_asks_every_distribution_for_what_it_adds(install):
+    install("a-good", good("good"))
+    install("b-rules", good("other") + RULES.format(rule="one"))
+    install("c-rules", good("third") + RULES.format(rule="two"))
+    install("d-broken", "import no_such_library")
+    added = [
+        found
+        for found in registry.yielded_by("modelmill_rewrite_rules")
+        if found[0] in ("a-good", "b-rules", "c-rules")
+    ]
+    assert added == [("b-rules", "one"), ("c-rules", "two")]
+
+
+def test_a_distribution_may_have_rules_and_no_plugin(install):
+    install("a-rewriter", good("rewriter"))
+    alone = registry.load().plugins["rewriter"].code_digest
+    install("b-rules", RULES.format(rule="one"))
+    loaded = registry.load()
+    assert broken(loaded, "b-rules") == []
+    assert loaded.plugins["rewriter"].code_digest != alone

@@ -110,6 +110,18 @@ def _unpack(operation: Operation) -> Sequence[Shape]:
     return [shape[:place] + shape[place + 1 :]] * min(count, 1 << 16)
 
 
+@rule("TensorListStack")
+def _tensor_list_stack(operation: Operation) -> Sequence[Shape]:
+    element = dimensions(operation.value(1))
+    return [None if element is None else (operation.integer("num_elements", -1), *element)]
+
+
+@rule("TensorArrayGatherV3")
+def _tensor_array_gather(operation: Operation) -> Sequence[Shape]:
+    element, indices = operation.shape_attribute("element_shape"), operation.shape(1)
+    return [None if element is None or not indices else (indices[0], *element)]
+
+
 @rule("Split", "SplitV")
 def _split(operation: Operation) -> Sequence[Shape]:
     by_sizes = operation.node.op == "SplitV"

@@ -45,7 +45,7 @@ _MOST_OUTPUTS, _FEW_OUTPUTS = 65536, 16
 #: Nodes to blame for one tensor.
 _MOST_CAUSES = 8
 #: Output arguments of operations with several, in order, each of one tensor: how a function's nodes name inputs.
-_OUTPUT_ARGUMENTS = {
+OUTPUT_ARGUMENTS = {
     "Switch": ("output_false", "output_true"),
     "Merge": ("output", "value_index"),
     "TopKV2": ("values", "indices"),
@@ -345,7 +345,7 @@ def _fed(reference: str, known: Mapping[str, Outputs], by_name: Mapping[str, Nod
     argument, _, number = rest.rpartition(":")
     index = int(number) if number.isdecimal() else 0
     if argument:
-        arguments = _OUTPUT_ARGUMENTS.get(_op(by_name, name), ())
+        arguments = OUTPUT_ARGUMENTS.get(_op(by_name, name), ())
         index += arguments.index(argument) if argument in arguments else 0
     return outputs[index] if index < len(outputs) else Known()
 

@@ -56,7 +56,8 @@ def describe_tflite(path: Path, name: str) -> Tuple[str, Dict[str, Any]]:
     signatures: [{"key", "subgraph", "inputs": [tensor], "outputs": [tensor]}], at most 20 (`signatures_count`).
     control_flow: {"v1": 0, "v2", "loops", "conditions"}.
     unused_buffers: {"count", "bytes"}: what nothing refers to.
-    activations, quantisation, runtime_version, arena, metadata, costs: as their own functions say; `arena_bytes` is arena's `bytes`.
+    activations, quantisation, runtime_version, arena, metadata, costs: as their own functions say; `arena_bytes` is
+        arena's `bytes`.
     edgetpu: as modelmill_inspector.edgetpu says, where the file was compiled.
 
     Raises StepError TFLITE_DAMAGED.

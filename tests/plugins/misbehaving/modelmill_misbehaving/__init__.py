@@ -77,3 +77,10 @@ def modelmill_error_hints(failure: FailedStep) -> Iterator[ErrorHint]:
         raise ValueError("a hook that does not work")
     if "known trouble" in failure.log_tail:
         yield ErrorHint("KNOWN_TROUBLE", "This trouble is known: do something else.")
+
+
+@hookimpl
+def modelmill_rewrite_rules() -> Iterator[Any]:
+    from modelmill_misbehaving.rules import ReluByMaximum  # not every worker has the rewriter
+
+    yield ReluByMaximum()

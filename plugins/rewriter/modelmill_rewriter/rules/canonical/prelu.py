@@ -1,30 +1,34 @@
-"""PReLU, in every spelling that TensorFlow 1 code gave it, to the one spelling that converters recognise.
+"""PReLU, in every spelling that TensorFlow code gave it, to the one spelling that serves the converter.
 
-Before, with positive = relu(x) or maximum(x, 0):
+Before, with positive = relu(x) or maximum(x, 0), mirrored = relu(neg(x)) or maximum(neg(x), 0):
 
-    positive + neg(alpha * relu(neg(x)))         positive + alpha * minimum(x, 0)
-    positive + alpha * neg(relu(neg(x)))         positive + alpha * (x - abs(x)) * 0.5
-    positive - alpha * relu(neg(x))              f * x + g * abs(x), with f = (1 + alpha) / 2, g = (1 - alpha) / 2
-    positive + neg(alpha) * relu(neg(x))
+    positive + neg(alpha * mirrored)             positive + alpha * (x - relu(x))
+    positive + alpha * neg(mirrored)             f * x + g * relu(x), with f = alpha, g = 1 - alpha
+    positive - alpha * mirrored                  f * x + g * abs(x), with f = (1 + alpha) / 2, g = (1 - alpha) / 2
+    positive + neg(alpha) * mirrored             maximum(x, alpha * x), with alpha <= 1
+    positive + alpha * minimum(x, 0)             minimum(x, alpha * x), with alpha >= 1
+    positive + alpha * (x - abs(x)) * 0.5        where(x > 0, x, alpha * x), with >=, <, <= or a swapped comparison
+    positive + (alpha / 2) * (x - abs(x))        LeakyRelu(x), with alpha <= 1
 
-After: relu(x) + (-alpha) * relu(neg(x)), with the constant -alpha given the rank of x less one ([1, 1, C] behind a
-convolution, [C] behind a matrix product).
+After: LeakyRelu(x) where alpha is one number and the converter knows the operation; else, where the converter makes
+one operator of it,
 
-All compute x where x > 0 and alpha * x elsewhere: relu(-x) = -minimum(x, 0) = (abs(x) - x) / 2.
+    relu(x) + (-alpha) * relu(neg(x))
 
-TFLite's converter makes one PRELU of that spelling, TensorFlow.js' converter one Prelu, fused with the convolution
-or matrix product before it, where the relu is the sum's first operand. TensorFlow 1.9 computes the first spelling
-wrongly; of a PReLU that it recognises it makes a PRELU that loads only where x has rank 4 and alpha rank 3. So for a
-converter before 1.12 (which has no such limit) and any other or unknown rank, the result is
-maximum(x, 0) + alpha * minimum(x, 0), which it takes as it is.
+with the constant -alpha given the rank of x less one ([1, 1, C] behind a convolution, [C] behind a matrix product);
+else the plainest expression that it has operators for. `_about_prelu.py` says which, and since when.
+
+All compute x where x > 0 and alpha * x elsewhere: relu(-x) = -minimum(x, 0) = (abs(x) - x) / 2 = relu(x) - x.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Optional
+from typing import ClassVar, Optional, Tuple
 
 import numpy as np
 from modelmill_worker.tensors import FLOATING
 
+from modelmill_rewriter.rules.canonical import _about_prelu as forms
+from modelmill_rewriter.rules.canonical._about_spelling import is_spelled_so
 from modelmill_rewriter.rules_api import (
     DONE,
     YES,
@@ -41,6 +45,7 @@ from modelmill_rewriter.rules_api import (
     maximum,
     minimum,
     no,
+    op,
     relu,
     value,
 )
@@ -48,7 +53,7 @@ from modelmill_rewriter.rules_api import (
 
 @dataclass(frozen=True)
 class Prelu(Rule):
-    """PReLU in the spelling that the target's converter recognises."""
+    """PReLU in the spelling that the target's converter serves best."""
 
     name: ClassVar[str] = "prelu"
     summary: ClassVar[str] = "Spells PReLU so that converters make one operator of it."
@@ -56,69 +61,131 @@ class Prelu(Rule):
     may_share: ClassVar[bool] = True
 
     def pattern(self) -> Pattern:
-        """All spellings; y and z stand where x is read again, so that `check` can tell when they differ."""
+        """All spellings; y and z stand where x is read again, so that `check` can tell when they differ.
+
+        What occurs in graphs for other reasons reads x itself, so that nothing is said of it.
+        """
         x, y, z = value("x"), value("y"), value("z")
-        alpha, minus_alpha = value("alpha"), value("minus_alpha")
+        alpha, minus_alpha, half_alpha = value("alpha"), value("minus_alpha"), value("half_alpha")
+        f, g, rest = constant("f"), constant("g"), constant("rest")
         positive = either(relu(x), maximum(x, 0))
+        mirrored = either(relu(-y), maximum(-y, 0))
+        twice_negative = y - absolute(z)
         negative = either(
-            -(alpha * relu(-y)),
-            alpha * -relu(-y),
+            -(alpha * mirrored),
+            alpha * -mirrored,
             alpha * minimum(y, 0),
-            alpha * (y - absolute(z)) * 0.5,
-            alpha * ((y - absolute(z)) * 0.5),
-            minus_alpha * relu(-y),
+            alpha * twice_negative * 0.5,
+            alpha * twice_negative / 2,
+            alpha * either(twice_negative * 0.5, twice_negative / 2),
+            half_alpha * twice_negative,
+            alpha * (y - relu(z)),
+            minus_alpha * mirrored,
         )
-        f, g = constant("f"), constant("g")
-        return either(positive + negative, positive - alpha * relu(-y), f * x + g * absolute(y))
+        return either(
+            positive + negative,
+            positive - alpha * mirrored,
+            f * x + g * absolute(y),
+            f * x + rest * relu(x),
+            op("Maximum", x, alpha * x, commutes=True, name="larger"),
+            op("Minimum", x, alpha * x, commutes=True, name="smaller"),
+            op(("Select", "SelectV2"), _is_positive(x), x, alpha * x),
+            op(("Select", "SelectV2"), _is_negative(x), alpha * x, x),
+            op("LeakyRelu", x, name="leaky"),
+        )
 
     def check(self, match: Match) -> Verdict:
         """Only one tensor may be read, and alpha must be constant and must not stretch it."""
-        if match.dtype is None or match.dtype.name not in FLOATING:
-            return no("it computes {}, and PReLU is for floats".format(match.dtype.name if match.dtype else "no type"))
-        for other in ("y", "z"):
-            if other in match and match[other] != match["x"]:
-                return no("its two sides read different tensors, {} and {}".format(match["x"], match[other]))
-        if "f" in match and not _belong_together(match):
-            return no("its two factors are not (1 + alpha) / 2 and (1 - alpha) / 2 of one alpha")
+        reason = _why_no_prelu(match) or _why_no_slope(match)
+        if reason:
+            return no(reason)
         alpha = _alpha(match)
-        if alpha is None:
-            return no("alpha, {}, is computed and not constant".format(match[_alpha_name(match)]))
-        layout = match.layout("x")
-        if layout is not None and _stretches(alpha, layout):
-            return no("alpha has the shape {} and would stretch what it multiplies".format(list(alpha.shape)))
-        return DONE if _is_done(match, _fitted(alpha, layout)) else YES
+        assert alpha is not None
+        form = forms.form_for(match.target, alpha, _layout(match))
+        if forms.is_no_worse(form, _operations(match), match.target):
+            return DONE
+        return DONE if is_spelled_so(match, self.rewrite) else YES
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:
-        """relu(x) + (-alpha) * relu(neg(x)); the relu comes first, which TensorFlow.js insists on."""
-        x, layout, alpha = match["x"], match.layout("x"), _alpha(match)
-        add = match.root_node.op if match.root_node.op == "AddV2" else "Add"
-        if _needs_maximum(match, layout):
-            zero = make.constant("zero", np.float32(0))
-            negative = make.node("Mul", make.constant("alpha", alpha), make.node("Minimum", x, zero))
-            return make.node(add, make.node("Maximum", x, zero), negative)
-        positive = make.node("Relu", x)
-        minus_alpha = make.constant("minus_alpha", -_fitted(alpha, layout))
-        return make.node(add, positive, make.node("Mul", minus_alpha, make.node("Relu", make.node("Neg", x))))
+        """The form that is right for the target."""
+        alpha, layout = _alpha(match), _layout(match)
+        assert alpha is not None
+        form = forms.form_for(match.target, alpha, layout)
+        return forms.build(form, match["x"], alpha, layout, match, make)
+
+
+def _why_no_prelu(match: Match) -> str:
+    if match.dtype is None or match.dtype.name not in FLOATING:
+        return "it computes {}, and PReLU is for floats".format(match.dtype.name if match.dtype else "no type")
+    for other in ("y", "z"):
+        if other in match and match[other] != match["x"]:
+            return "its two sides read different tensors, {} and {}".format(match["x"], match[other])
+    if "f" in match and not _belong_together(match):
+        return "its two factors are not those of one alpha"
+    return ""
+
+
+def _why_no_slope(match: Match) -> str:
+    alpha, layout = _alpha(match), _layout(match)
+    if alpha is None:
+        return "alpha, {}, is computed and not constant".format(match[_alpha_name(match)])
+    if ("larger" in match or "leaky" in match) and not np.all(alpha <= 1):
+        return "alpha is above 1 somewhere, where this is no PReLU"
+    if "smaller" in match and not np.all(alpha >= 1):
+        return "alpha is below 1 somewhere, where this is no PReLU"
+    if layout is not None and _stretches(alpha, layout):
+        return "alpha has the shape {} and would stretch what it multiplies".format(list(alpha.shape))
+    return ""
+
+
+def _is_positive(x: Pattern) -> Pattern:
+    """X > 0; what is taken where x is 0 does not matter, as alpha * 0 is 0."""
+    zero = _zero(x)
+    return either(op(("Greater", "GreaterEqual"), x, zero), op(("Less", "LessEqual"), zero, x))
+
+
+def _is_negative(x: Pattern) -> Pattern:
+    zero = _zero(x)
+    return either(op(("Less", "LessEqual"), x, zero), op(("Greater", "GreaterEqual"), zero, x))
+
+
+def _zero(x: Pattern) -> Pattern:
+    return either(op("ZerosLike", x), constant("", lambda array: bool(np.all(array == 0))))
 
 
 def _alpha_name(match: Match) -> str:
-    return "alpha" if "alpha" in match else "minus_alpha"
+    return next(name for name in ("alpha", "minus_alpha", "half_alpha") if name in match)
 
 
 def _alpha(match: Match) -> Optional[np.ndarray]:
     """The slope on the negative side, where it is constant."""
+    if "leaky" in match:
+        attributes = match.node("leaky").attr
+        return np.asarray(attributes["alpha"].f if "alpha" in attributes else 0.2, np.float32)
+    if "rest" in match:
+        return match.constant("f")
     if "f" in match:
         return match.constant("f") - match.constant("g")
-    given = match.constant(_alpha_name(match))
-    if given is None:
-        return None
-    return -given if _alpha_name(match) == "minus_alpha" else given
+    name = _alpha_name(match)
+    given = match.constant(name)
+    if given is None or name == "alpha":
+        return given
+    return -given if name == "minus_alpha" else 2 * given
 
 
 def _belong_together(match: Match) -> bool:
-    """Whether f + g = 1, to four units in the last place: each factor has been rounded twice."""
-    f, g = match.constant("f"), match.constant("g")
+    """Whether the two factors make 1, to four units in the last place: each has been rounded twice."""
+    f, g = match.constant("f"), match.constant("rest" if "rest" in match else "g")
     return bool(np.all(np.abs(f + g - 1) <= 4 * np.finfo(f.dtype).eps * np.maximum(1, np.abs(f))))
+
+
+def _layout(match: Match) -> Optional[Layout]:
+    """Rank and channels of x: what a look at the nodes above it tells, or else the shapes of the whole graph."""
+    layout = match.layout("x")
+    if layout is None:
+        shape = match.shape("x")
+        return None if shape is None else Layout(len(shape), shape[-1] if shape else -1)
+    return layout
 
 
 def _stretches(alpha: np.ndarray, layout: Layout) -> bool:
@@ -128,37 +195,7 @@ def _stretches(alpha: np.ndarray, layout: Layout) -> bool:
     return alpha.ndim > 0 and layout.channels != -1 and alpha.shape[-1] not in (1, layout.channels)
 
 
-def _fitted(alpha: np.ndarray, layout: Optional[Layout]) -> np.ndarray:
-    """Alpha with the rank of x less one, and a slope for each channel, as far as layout and alpha allow."""
-    if layout is None or layout.rank < 2:
-        return alpha
-    while alpha.ndim >= layout.rank and alpha.shape[0] == 1:
-        alpha = alpha[0]
-    if alpha.ndim < layout.rank:
-        alpha = alpha.reshape((1,) * (layout.rank - 1 - alpha.ndim) + alpha.shape)
-        if layout.channels > 1 and alpha.size == 1:
-            alpha = np.broadcast_to(alpha, alpha.shape[:-1] + (layout.channels,))
-    return alpha
-
-
-def _needs_maximum(match: Match, layout: Optional[Layout]) -> bool:
-    return match.target.is_converted_before(1, 12) and (layout is None or layout.rank != 4)
-
-
-def _is_done(match: Match, fitted: np.ndarray) -> bool:
-    """Whether the nodes are, one for one, those that `rewrite` would build."""
-    graph = match.graph
-    operations = [graph.node(name).op for name in match.nodes[1:]]
-    if _needs_maximum(match, match.layout("x")):
-        return operations == ["Maximum", "Mul", "Minimum"]
-    if operations != ["Relu", "Mul", "Relu", "Neg"] or "minus_alpha" not in match:
-        return False
-    read = [tensor for name in match.nodes for tensor in graph.data_inputs(name)]
-    given = match["minus_alpha"]
-    return (
-        graph.data_inputs(match.root)[0].node == match.nodes[1]
-        and read.count(match["x"]) == 2
-        and read.count(given) == 1
-        and graph.node(given.node).op == "Const"
-        and graph.array(given.node).shape == fitted.shape
+def _operations(match: Match) -> Tuple[str, ...]:
+    return tuple(
+        operation for operation in (match.graph.node(name).op for name in match.nodes) if operation != "Identity"
     )

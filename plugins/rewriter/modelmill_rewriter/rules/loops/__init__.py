@@ -1,9 +1,8 @@
-"""Loops, unrolled or in another version's form."""
+"""Loops, and the arrays that they read and write step by step."""
 
-from typing import Tuple
+from modelmill_rewriter.rules.loops.unpack_arrays import UnpackArrays
+from modelmill_rewriter.rules.loops.unroll_loops import UnrollLoops
 
-from modelmill_rewriter._pass import Pass
-
-PASSES: Tuple[Pass, ...] = ()
+PASSES = (UnrollLoops(), UnpackArrays())
 
 __all__ = ["PASSES"]

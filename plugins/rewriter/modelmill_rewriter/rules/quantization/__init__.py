@@ -3,8 +3,18 @@
 from typing import Tuple
 
 from modelmill_rewriter._pass import Pass
+from modelmill_rewriter.rules.quantization.freeze_requantization_ranges import FreezeRequantizationRanges
 from modelmill_rewriter.rules.quantization.fuse_activations_behind_fake_quant import FuseActivationsBehindFakeQuant
+from modelmill_rewriter.rules.quantization.quantize_nodes import QuantizeNodes
+from modelmill_rewriter.rules.quantization.quantize_weights import QuantizeWeights
+from modelmill_rewriter.rules.quantization.round_weights import RoundWeights
 
-PASSES: Tuple[Pass, ...] = (FuseActivationsBehindFakeQuant(),)
+PASSES: Tuple[Pass, ...] = (
+    FreezeRequantizationRanges(),
+    FuseActivationsBehindFakeQuant(),
+    QuantizeNodes(),
+    QuantizeWeights(),
+    RoundWeights(),
+)
 
 __all__ = ["PASSES"]

@@ -6,6 +6,9 @@ where n changes nothing itself, so that waiting for n is waiting for its inputs 
 Placeholder have none. Assert, Print and CheckNumerics stop or talk while a model is trained, and count as nothing.
 What else a frozen graph may hold (tables, queues) stays awaited, and so does what lies inside a TensorFlow 1 loop or
 condition, where a control dependency says whether a node runs.
+
+With all=true nothing is awaited any more outside loops and conditions, whatever it changes: then a table may be read
+before it is filled, and a queue before anything is in it.
 """
 
 from dataclasses import dataclass
@@ -14,7 +17,18 @@ from typing import ClassVar, Dict, FrozenSet, List, Tuple
 from modelmill_worker.graph_def import node_name
 
 from modelmill_rewriter._operations import PURE, WATCHING
-from modelmill_rewriter.rules_api import OUTSIDE, Firing, GraphIndex, Pass, Place, Refusal, Report, Target, places
+from modelmill_rewriter.rules_api import (
+    OUTSIDE,
+    Firing,
+    GraphIndex,
+    Pass,
+    Place,
+    Refusal,
+    Report,
+    Target,
+    argument,
+    places,
+)
 
 
 @dataclass(frozen=True)
@@ -24,10 +38,12 @@ class RemoveControlDependencies(Pass):
     name: ClassVar[str] = "remove_control_dependencies"
     summary: ClassVar[str] = "Removes control dependencies on what has no effect in a frozen graph."
 
+    everything: bool = argument(False, "Do not wait for what changes something either.", name="all")
+
     def apply(self, graph: GraphIndex, target: Target) -> Report:
         """Look at each node that waits for another."""
         del target
-        effects = _Effects(graph, places(graph))
+        effects = _Effects(graph, places(graph), self.everything)
         fired: List[Firing] = []
         refused: List[Refusal] = []
         for name in graph.names():
@@ -46,8 +62,9 @@ class RemoveControlDependencies(Pass):
 class _Effects:
     """Which nodes with an effect lie at or above a node."""
 
-    def __init__(self, graph: GraphIndex, found: Dict[str, Place]) -> None:
+    def __init__(self, graph: GraphIndex, found: Dict[str, Place], ignored: bool) -> None:
         self._graph = graph
+        self._ignored = ignored
         self._places = found
         self._known: Dict[str, FrozenSet[str]] = {}
 
@@ -55,6 +72,8 @@ class _Effects:
         """What the node must wait for in place of what it awaits, sorted."""
         if self._places.get(name, OUTSIDE) != OUTSIDE:
             return awaited
+        if self._ignored:
+            return ()
         return tuple(sorted(frozenset().union(*[self._of(other) for other in awaited])))
 
     def reason(self, name: str) -> Tuple[str, str]:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Dict
 
 import numpy as np
-from modelmill_worker import StepError
+
+from modelmill_worker.errors import StepError
 
 _SUFFIX = ".npy"
 #: The earliest time that a zip archive can say.

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from modelmill_verifier import arrays
-from modelmill_worker import StepError
+from modelmill_worker import StepError, arrays
 
 # What TensorFlow allows in a node's name, and the colon of a tensor's.
 NAMES = st.from_regex(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]{0,30}(:[0-9])?", fullmatch=True)

@@ -1,0 +1,121 @@
+"""Run by TensorFlow 1.15's Python: transforms graphs by the Graph Transform Tool and by the rewriter, and runs them.
+
+Takes one case a line on its input, as JSON, and answers each with a line of JSON.
+
+A case: {"net": {"seed", "kinds", "layers"}} or {"path": of a frozen graph}; "inputs": tensor to {"shape", "low",
+"high"} or {"file": what is fed, as bytes}; "outputs": node names; "before": transforms of the tool that make the graph
+that both sides get, or ""; "tool" and "rewriter": the transforms of each side; "seeds": of the inputs.
+
+The answer: "nodes", "operations" (each by side: "source", "tool", "rewriter"), "errors" (a pair of sides to the
+largest difference relative to the output's range, over all outputs and seeds), "fired" (how often each rule
+did), or {"error"} with the text.
+"""
+
+import collections
+import json
+import os
+import sys
+import traceback
+
+import nets
+import numpy as np
+import tensorflow as tf
+from modelmill_rewriter.rewriting import rewrite_graph
+from modelmill_rewriter.rules_api import Interface, Target, Tensor
+from modelmill_rewriter.sequences import passes_for
+from tensorflow.core.protobuf import rewriter_config_pb2
+from tensorflow.tools.graph_transforms import TransformGraph
+
+v1 = tf.compat.v1
+_PAIRS = (("source", "tool"), ("source", "rewriter"), ("tool", "rewriter"))
+
+
+def answer(case):
+    source = _source(case)
+    inputs, outputs = list(case["inputs"]), case["outputs"]
+    if case["before"]:
+        source = TransformGraph(source, inputs, outputs, [case["before"]])
+    graphs = {"source": source, "tool": TransformGraph(source, inputs, outputs, [case["tool"]])}
+    graphs["rewriter"], reports = _rewritten(source, inputs, outputs, case["rewriter"])
+    errors = dict.fromkeys(map(" ".join, _PAIRS), 0.0)
+    for seed in case["seeds"]:
+        feeds = _feeds(source, case["inputs"], seed)
+        results = {side: _run(graph, feeds, outputs) for side, graph in graphs.items()}
+        for pair in _PAIRS:
+            error = _difference(*(results[side] for side in pair))
+            errors[" ".join(pair)] = max(errors[" ".join(pair)], error)
+    return {
+        "nodes": {side: len(graph.node) for side, graph in graphs.items()},
+        "operations": {side: collections.Counter(it.op for it in graph.node) for side, graph in graphs.items()},
+        "bytes": {side: graph.ByteSize() for side, graph in graphs.items()},
+        "errors": errors,
+        "fired": {report.rule: len(report.fired) for report in reports},
+    }
+
+
+def _source(case):
+    if "net" in case:
+        return nets.build(**case["net"])
+    graph = v1.GraphDef()
+    with open(case["path"], "rb") as file:
+        graph.ParseFromString(file.read())
+    return graph
+
+
+def _rewritten(source, inputs, outputs, transforms):
+    copy = v1.GraphDef()
+    copy.CopyFrom(source)
+    interface = Interface(tuple(map(Tensor, inputs)), tuple(map(Tensor, outputs)))
+    return rewrite_graph(copy, interface, passes_for("", (transforms,), ()), Target())
+
+
+def _feeds(source, inputs, seed):
+    random = np.random.RandomState(seed)
+    feeds = {}
+    for name, given in inputs.items():
+        if "file" in given:
+            with open(given["file"], "rb") as file:
+                feeds[name + ":0"] = np.array(file.read(), object)
+        else:
+            feeds[name + ":0"] = random.uniform(given["low"], given["high"], given["shape"]).astype(np.float32)
+    return feeds
+
+
+def _run(graph, feeds, outputs):
+    """What a graph computes as it is: without the optimisers that would rewrite it themselves."""
+    options = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+    options.graph_options.optimizer_options.opt_level = v1.OptimizerOptions.L0
+    options.graph_options.rewrite_options.disable_meta_optimizer = True
+    options.graph_options.rewrite_options.constant_folding = rewriter_config_pb2.RewriterConfig.OFF
+    with tf.Graph().as_default() as imported:
+        tf.import_graph_def(graph, name="")
+        with v1.Session(graph=imported, config=options) as session:
+            return session.run([name + ":0" for name in outputs], feeds)
+
+
+def _difference(wanted, given):
+    """The largest difference relative to the range of what was wanted, over all outputs."""
+    worst = 0.0
+    for one, other in zip(wanted, given):
+        if one.shape != other.shape or not np.isfinite(other).all():
+            return float("inf")
+        span = float(one.max() - one.min()) or 1.0
+        worst = max(worst, float(np.abs(one.astype(np.float64) - other).max()) / span)
+    return worst
+
+
+def main():
+    """Whatever TensorFlow prints goes to the errors: the output is for answers."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        try:
+            found = answer(json.loads(line))
+        except Exception:
+            found = {"error": traceback.format_exc()}
+        answers.write(json.dumps(found) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -77,6 +77,18 @@ def depthwise_convolution(node: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray
     return as_written(node, result.reshape((*result.shape[:3], -1))).astype(x.dtype)
 
 
+def transposed_convolution(node: Any, sizes: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Every window of the result gets its element of x, times the filter."""
+    x = channels_last(node, x).astype(np.float64)
+    last = [int(size) for size in sizes]
+    n, height, width, channels = [last[axis] for axis in (0, 2, 3, 1)] if channels_first(node) else last
+    places = np.arange(n * height * width * channels).reshape(n, height, width, channels)
+    seen = windows(node, places + 1.0, w.shape[:2]).astype(np.int64)  # 0 is what lies outside
+    products = np.einsum("nabo,kjio->nakbji", x, w.astype(np.float64))
+    result = np.bincount(seen.ravel(), products.ravel(), places.size + 1)[1:].reshape(places.shape)
+    return as_written(node, result).astype(w.dtype)
+
+
 def largest(node: Any, x: np.ndarray) -> np.ndarray:
     seen = windows(node, channels_last(node, x), spatial(node, "ksize"), fill=-np.inf)
     return as_written(node, seen.max(axis=(2, 4)))
@@ -165,6 +177,7 @@ KERNELS: dict[str, Any] = {
     "BiasAdd": lambda node, x, bias: x + along_channels(node, x, bias),
     "ConcatV2": lambda node, *parts: np.concatenate(parts[:-1], axis=int(parts[-1])),
     "Conv2D": convolution,
+    "Conv2DBackpropInput": transposed_convolution,
     "DepthToSpace": depth_to_space,
     "DepthwiseConv2dNative": depthwise_convolution,
     "ExpandDims": lambda node, x, axis: np.expand_dims(x, int(axis)),

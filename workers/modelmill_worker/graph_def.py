@@ -223,6 +223,14 @@ def nodes_by_name(graph: GraphDef) -> Dict[str, NodeDef]:
     return nodes
 
 
+def attribute(node: NodeDef, name: str) -> Any:
+    """The AttrValue that a node has under a name; an empty one where it has none.
+
+    ``node.attr[name]`` would add an empty one to the node, which TensorFlow refuses to import.
+    """
+    return node.attr[name] if name in node.attr else new_node("", "").attr[name]
+
+
 def shape_of_placeholder(node: NodeDef, producer: int) -> Optional[Tuple[int, ...]]:
     """The shape that a Placeholder or PlaceholderWithDefault declares; None where it leaves the rank open.
 

@@ -1,4 +1,4 @@
-"""The edits of a command line, as files for the farm: the list of edits, and the arrays that it names."""
+"""The edits of a command line, as files for the farm: the list of edits, and the arrays and logs that it names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from modelmill.errors import ModelmillError
 #: The list, in the artifact.
 EDITS_FILE = "edits.txt"
 
-#: The name of an array: in quotation marks, or up to what ends a value.
-_ARRAY = re.compile(r"""=\s*(?:"(?P<double>[^"\n]*\.npy)"|'(?P<single>[^'\n]*\.npy)'|(?P<bare>[^\s(),="']+\.npy))""")
+#: An option and its value, in quotation marks or up to what ends a value.
+_OPTION = re.compile(r"""(?P<key>\w+)\s*=\s*(?:"(?P<double>[^"\n]*)"|'(?P<single>[^'\n]*)'|(?P<bare>[^\s(),="']+))""")
+#: Options whose value is a file, whatever its name ends in.
+_FILE_OPTIONS = frozenset(["min_max_log_file"])
 _COMMENT = re.compile(r"^\s*#.*$", re.MULTILINE)
 
 
 def collect_edits(texts: Iterable[str], file: Path | None, scratch: Path) -> Source | None:
     """The files of the edits; None where there are none.
 
-    texts: edits from the command line, made after those of the file; arrays that they name lie in the working folder.
-    file: a list of edits; arrays that it names lie beside it or in folders below.
+    texts: edits from the command line, made after those of the file; files that they name lie in the working folder.
+    file: a list of edits; files that it names lie beside it or in folders below.
     scratch: an empty folder, needed until the files have been sent.
 
     Raises ModelmillError EDITS_NOT_FOUND, EDITS_UNREADABLE or ARRAY_NOT_FOUND.
@@ -30,12 +32,12 @@ def collect_edits(texts: Iterable[str], file: Path | None, scratch: Path) -> Sou
     lists += [(text, Path()) for text in texts]
     if not lists:
         return None
-    arrays: dict[str, Path] = {}
+    named: dict[str, Path] = {}
     for text, folder in lists:
-        arrays.update(_arrays(text, folder))
+        named.update(_files(text, folder))
     whole = scratch / EDITS_FILE
     whole.write_text("\n".join(text for text, _ in lists) + "\n", encoding="utf-8")
-    files = [SourceFile(EDITS_FILE, whole), *(SourceFile(name, path) for name, path in arrays.items())]
+    files = [SourceFile(EDITS_FILE, whole), *(SourceFile(name, path) for name, path in named.items())]
     return Source(tuple(files), EDITS_FILE)
 
 
@@ -54,16 +56,19 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _arrays(text: str, folder: Path) -> dict[str, Path]:
+def _files(text: str, folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for match in _ARRAY.finditer(_COMMENT.sub("", text)):
-        name = next(group for group in match.groups() if group is not None)
+    for match in _OPTION.finditer(_COMMENT.sub("", text)):
+        key, *values = match.groups()
+        name = next(value for value in values if value is not None)
+        if not name.endswith(".npy") and key not in _FILE_OPTIONS:
+            continue
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
             where = folder if str(folder) != "." else "the working folder"
             raise ModelmillError(
                 "ARRAY_NOT_FOUND",
-                f"There is no {name} in {where}. Arrays that edits name lie beside the list of edits or below it.",
+                f"There is no {name} in {where}. Files that edits name lie beside the list of edits or below it.",
                 {"array": name, "folder": str(folder)},
             )
         found[name] = folder / path

@@ -61,8 +61,6 @@ class GraphIndex:
         self._source = graph
         self._nodes: Dict[str, NodeDef] = {node.name: node for node in graph.node}
         self._positions = {name: position for position, name in enumerate(self._nodes)}
-        #: Where in the message each node lies that it came with.
-        self._places = dict(self._positions)
         #: producer -> consumer -> number of edges, data and control.
         self._consumers: Dict[str, Dict[str, int]] = {name: {} for name in self._nodes}
         self._arrays = RecentArrays()
@@ -285,7 +283,6 @@ class GraphIndex:
         self.changed.update(self._nodes)
         self._ranks = None
         self._positions = {names.get(name, name): position for name, position in self._positions.items()}
-        self._places = {names.get(name, name): place for name, place in self._places.items()}
         self._consumers = {
             names.get(name, name): {names.get(reader, reader): count for reader, count in readers.items()}
             for name, readers in self._consumers.items()
@@ -301,7 +298,11 @@ class GraphIndex:
 
     def reorder(self, names: Sequence[str]) -> None:
         """Write the nodes in this order from now on; all must be named."""
+        self.to_graph_def()  # so that every node is in the message, where its position says
         self._positions = {name: position for position, name in enumerate(names)}
+        in_order = iter([self._positions[node.name] for node in self._source.node])
+        self._source.node.sort(key=lambda _: next(in_order))
+        self._nodes = dict(zip(names, self._source.node))
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
@@ -380,12 +381,12 @@ class GraphIndex:
                 self._source.node.add().CopyFrom(self._nodes.pop(name))
                 order.append(places[name])
             else:
-                order[self._places[name]] = places[name]
+                order[self._positions[name]] = places[name]
         in_order = iter(order)
         self._source.node.sort(key=lambda _: next(in_order))
         del self._source.node[len(names) :]
         self._nodes = dict(zip(names, self._source.node))
-        self._positions, self._places = places, dict(places)
+        self._positions = places
         self._new = set()
         return self._source
 

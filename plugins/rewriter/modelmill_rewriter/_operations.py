@@ -30,6 +30,7 @@ PREDICATES = frozenset(
     [
         "All",
         "Any",
+        "ApproximateEqual",
         "Equal",
         "Greater",
         "GreaterEqual",

@@ -12,6 +12,7 @@ from modelmill_rewriter.rules_api import Pass
 
 #: Sequences that have a name of their own, which stands for all that is in them.
 GROUPS: Dict[str, Tuple[str, ...]] = {
+    "fuse_convolutions": ("fuse_resize_pad_and_conv", "fuse_resize_and_conv", "fuse_pad_and_conv"),
     "remove_training_nodes": (
         "remove_control_dependencies",
         "prune_unused",
@@ -36,20 +37,31 @@ DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
+        "unroll_loops",
+        "unpack_arrays",
+        "fold_constants",
         "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
+        "fold_paddings",
+        "fold_old_batch_norms",
+        "fold_batch_norms",
         "canonical_forms",
         "split_grouped_convolutions",
+        "replace_select_operations",
         "remove_default_attributes",
     ),
     "tfjs": (
         "remove_training_nodes",
+        "fold_constants",
         "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
+        "fold_paddings",
+        "fold_old_batch_norms",
+        "fold_batch_norms",
         "canonical_forms",
         "split_grouped_convolutions",
         "remove_default_attributes",

@@ -29,6 +29,12 @@ def test_takes_the_arrays_that_a_list_names(folder):
     assert found.files[1].file == folder / "a.npy"
 
 
+def test_takes_a_log_that_a_list_names(folder):
+    (folder / "runs.log").write_text("log")
+    found = collect(folder, "freeze_requantization_ranges(min_percentile=1, min_max_log_file=runs.log)\n")
+    assert [file.path for file in found.files] == ["edits.txt", "runs.log"]
+
+
 def test_what_the_command_line_says_comes_behind_the_list(folder):
     found = collect(folder, "prune_unused\n", "prelu", "remove_identities")
     assert found.files[0].file.read_text().split() == ["prune_unused", "prelu", "remove_identities"]

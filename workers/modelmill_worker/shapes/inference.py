@@ -97,7 +97,8 @@ class Shapes:
     ) -> None:
         """Work out anew the shapes of nodes that were changed, and of what follows from those that differ.
 
-        graph: all of it as it is now; one without loops of TensorFlow 1. ranks: greater than those of what a node reads.
+        graph: all of it as it is now; one without loops of TensorFlow 1.
+        ranks: greater than those of what a node reads.
         """
         by_name = {node.name: node for node in graph.node}
         walk = _Walk(_library(graph), int(graph.versions.producer), 0, _Visits())

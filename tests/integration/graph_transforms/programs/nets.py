@@ -1,6 +1,6 @@
 """Random frozen nets with what the Graph Transform Tool's transforms are there for, each the same for the same seed.
 
-Every net takes `x`, float32 [2, 8, 8, 4], and gives `y`. Layers of the kinds that a net is asked for come in random
+Every net takes `x`, float32 [batch, 8, 8, 4], and gives `y`. Layers of the kinds that a net is asked for come in random
 order; around them there are Identity and CheckNumerics nodes, control dependencies, devices, constants computed of
 constants, the same computation twice, and nodes that no output needs.
 """
@@ -11,7 +11,7 @@ import random
 import numpy as np
 import tensorflow as tf
 
-SHAPE = (2, 8, 8, 4)
+IMAGE = (8, 8, 4)
 
 
 class Net:
@@ -20,13 +20,14 @@ class Net:
     value: the tensor that the next layer reads; always of rank 4.
     """
 
-    def __init__(self, seed, kinds, layers):
+    def __init__(self, seed, kinds, layers, batch):
+        self.batch = batch
         self._choice = random.Random(seed)
         self._values = np.random.RandomState(seed)
         #: FusedBatchNorm nodes that become BatchNormWithGlobalNormalization.
         self.old_batch_norms = []
         with tf.Graph().as_default() as self._graph:
-            self.value = tf.compat.v1.placeholder(tf.float32, SHAPE, "x")
+            self.value = tf.compat.v1.placeholder(tf.float32, (batch, *IMAGE), "x")
             for index in range(layers):
                 with tf.name_scope(f"layer{index}"):
                     LAYERS[kinds[index] if index < len(kinds) else self._choice.choice(kinds)](self)
@@ -122,7 +123,7 @@ def scaled_product(net):
     height, width, channels = [int(size) for size in net.value.shape[1:]]
     rows = tf.reshape(net.value, [-1, channels])
     rows = tf.matmul(rows, net.bare_constant(channels, channels)) * net.bare_constant(channels, low=0.5, high=1.5)
-    net.value = tf.reshape(tf.tanh(rows), [SHAPE[0], height, width, channels])
+    net.value = tf.reshape(tf.tanh(rows), [net.batch, height, width, channels])
 
 
 def _statistics(net, constant):
@@ -216,7 +217,7 @@ def gather(net):
     table = net._values.uniform(-1, 1, (32, 1)).astype(np.float32) * (net._values.uniform(size=(32, 1)) < 0.3)
     indices = tf.clip_by_value(tf.cast(tf.abs(net.value[:, 0, 0, 0]) * 16, tf.int64), 0, 31)
     rows = tf.raw_ops.GatherV2(params=tf.identity(tf.constant(table)), indices=indices, axis=tf.constant(0))
-    net.value = net.value + tf.reshape(rows, [SHAPE[0], 1, 1, 1])
+    net.value = net.value + tf.reshape(rows, [net.batch, 1, 1, 1])
 
 
 def concatenation(net):
@@ -275,7 +276,7 @@ LAYERS.update(
 )
 
 
-def build(seed, kinds, layers):
+def build(seed, kinds, layers, batch):
     """The GraphDef of a net: first one layer of each of these kinds, then of any of them, up to so many layers."""
     tf.compat.v1.disable_v2_behavior()
-    return Net(seed, kinds, max(layers, len(kinds))).graph_def()
+    return Net(seed, kinds, max(layers, len(kinds)), batch).graph_def()

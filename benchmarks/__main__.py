@@ -3,8 +3,8 @@
     python -m benchmarks [NAME ...] [--write]
 
 Every row is a ratio measured in one run on the same inputs, the two sides taking turns, so that a noisy machine
-disturbs both alike. `--write` puts the tables into docs/performance.md: one for the farm, one for freezing, one with a
-row for each environment, which downloads each of them anew and takes half an hour.
+disturbs both alike. `--write` puts the tables into docs/performance.md: one for the farm, one for freezing, one
+for rewriting, one with a row for each environment, which downloads each of them anew and takes half an hour.
 
 `support`, run only where it is named, is no race: it compares the inspector's predictions with conversions, and
 `--write` puts its table into docs/support.md.
@@ -16,7 +16,7 @@ import platform
 import tempfile
 from pathlib import Path
 
-from benchmarks import cached, cold_start, conversion, environments, freezing, inspection, support, transfer
+from benchmarks import cached, cold_start, conversion, environments, freezing, inspection, rewriting, support, transfer
 from benchmarks.farm import Farm
 from benchmarks.row import Row, table
 
@@ -33,9 +33,14 @@ DOCUMENT = DOCS / "performance.md"
 SUPPORT_DOCUMENT = DOCS / "support.md"
 FARM_TABLE, ENVIRONMENTS_TABLE = "<!-- table: make bench -->", "<!-- table: make bench, environments -->"
 FREEZING_TABLE = "<!-- table: make bench, freezing -->"
+REWRITING_TABLE = "<!-- table: make bench, rewriting -->"
 SUPPORT_TABLE = "<!-- table: python -m benchmarks support -->"
 #: Benchmarks in a table of their own.
-TABLES = {"freezing": (FREEZING_TABLE, freezing.measure), "environments": (ENVIRONMENTS_TABLE, environments.measure)}
+TABLES = {
+    "freezing": (FREEZING_TABLE, freezing.measure),
+    "rewriting": (REWRITING_TABLE, rewriting.measure),
+    "environments": (ENVIRONMENTS_TABLE, environments.measure),
+}
 END = "<!-- end of table -->"
 
 
@@ -46,7 +51,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="put the table into the docs")
     options = parser.parse_args()
     names = options.names or [*BENCHMARKS, *TABLES]
-    rows: dict[str, list[Row]] = {FARM_TABLE: [], FREEZING_TABLE: [], ENVIRONMENTS_TABLE: []}
+    rows: dict[str, list[Row]] = {FARM_TABLE: [], FREEZING_TABLE: [], REWRITING_TABLE: [], ENVIRONMENTS_TABLE: []}
     with tempfile.TemporaryDirectory(prefix="modelmill-bench-") as folder, Farm(Path(folder)) as farm:
         for name in names:
             print(f"... {name}", flush=True)

@@ -57,6 +57,24 @@ def _convolution(operation: Operation) -> Sequence[Shape]:
     return [_moved(operation, rank, filters[: rank - 2], filters[-1])]
 
 
+@rule("FusedPadConv2D", "FusedResizeAndPadConv2D")
+def _fused_convolution(operation: Operation) -> Sequence[Shape]:
+    """Over the image as it is resized, if it is, to the first input's size, and then padded by the next one."""
+    resized = operation.node.op == "FusedResizeAndPadConv2D"
+    shape, pads = operation.shape(0) or (-1,) * 4, operation.value(2 if resized else 1)
+    filters = operation.shape(3 if resized else 2) or (-1,) * 4
+    if len(shape) != 4 or len(filters) != 4:
+        return [None]
+    sizes = (dimensions(operation.value(1)) or (-1, -1)) if resized else shape[1:3]
+    if pads is None or pads.shape != (4, 2) or len(sizes) != 2:
+        sizes = (-1, -1)
+    else:
+        around = zip(sizes, pads[1:3])
+        sizes = tuple(-1 if size < 0 or None in ends else size + sum(map(int, ends)) for size, ends in around)
+    padded = (shape[0], *sizes, shape[3])
+    return [Window(operation, 4).over(padded, filters[:2], filters[3])]
+
+
 @rule("DepthwiseConv2dNative", "DepthwiseConv2D")
 def _depthwise(operation: Operation) -> Sequence[Shape]:
     filters = operation.shape(1) or (-1,) * 4

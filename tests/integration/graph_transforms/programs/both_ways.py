@@ -3,8 +3,8 @@
 Takes one case a line on its input, as JSON, and answers each with a line of JSON.
 
 A case: {"net": {"seed", "kinds", "layers", "batch"}} or {"path": of a frozen graph}; "inputs": tensor to {"shape",
-"low", "high"} or {"file": what is fed, as bytes}; "outputs": node names; "before": transforms of the tool that make the graph
-that both sides get, or ""; "tool" and "rewriter": the transforms of each side; "seeds": of the inputs.
+"low", "high"} or {"file": what is fed, as bytes}; "outputs": node names; "before": transforms of the tool that make
+the graph that both sides get, or ""; "tool" and "rewriter": the transforms of each side; "seeds": of the inputs.
 
 The answer: "nodes", "operations" (each by side: "source", "tool", "rewriter"), "errors" (a pair of sides to the
 largest difference relative to the output's range, over all outputs and seeds), "tool_fails" (why TensorFlow

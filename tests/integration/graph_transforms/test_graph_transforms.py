@@ -73,6 +73,12 @@ TRANSFORMS = {
     "fold_constants": Transform(
         "fold_constants strip_unused_nodes", ("computed_constants", "batch_norm_of_operations", "convolution")
     ),
+    "freeze_requantization_ranges": Transform(
+        'freeze_requantization_ranges(min_max_log_file="{log}")',
+        ("convolution", "pooling"),
+        FOLDED + " quantize_nodes",
+        is_exact=False,
+    ),
     "fuse_pad_and_conv": Transform("fuse_pad_and_conv", ("padded_convolution", "relu6"), batch=1),
     "fuse_resize_and_conv": Transform("fuse_resize_and_conv", ("resized_convolution", "relu6"), batch=1),
     "fuse_resize_pad_and_conv": Transform("fuse_resize_pad_and_conv", ("resized_padded_convolution", "relu6"), batch=1),

@@ -4,7 +4,8 @@ Takes one case a line on its input, as JSON, and answers each with a line of JSO
 
 A case: {"net": {"seed", "kinds", "layers", "batch"}} or {"path": of a frozen graph}; "inputs": tensor to {"shape",
 "low", "high"} or {"file": what is fed, as bytes}; "outputs": node names; "before": transforms of the tool that make
-the graph that both sides get, or ""; "tool" and "rewriter": the transforms of each side; "seeds": of the inputs.
+the graph that both sides get, or ""; "tool" and "rewriter": the transforms of each side, in which {log} stands for a
+log of the ranges of RequantizationRange nodes; "seeds": of the inputs.
 
 The answer: "nodes", "operations" (each by side: "source", "tool", "rewriter"), "errors" (a pair of sides to the
 largest difference relative to the output's range, over all outputs and seeds), "tool_fails" (why TensorFlow
@@ -15,6 +16,7 @@ import collections
 import json
 import os
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -38,8 +40,11 @@ def answer(case):
     inputs, outputs = list(case["inputs"]), case["outputs"]
     if case["before"]:
         source = TransformGraph(source, inputs, outputs, [case["before"]])
-    graphs = {"source": source, "tool": TransformGraph(source, inputs, outputs, [case["tool"]])}
-    graphs["rewriter"], reports = _rewritten(source, inputs, outputs, case["rewriter"])
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as log:
+        _write_log(log, source)
+        words = {side: case[side].replace("{log}", log.name) for side in ("tool", "rewriter")}
+        graphs = {"source": source, "tool": TransformGraph(source, inputs, outputs, [words["tool"]])}
+        graphs["rewriter"], reports = _rewritten(source, inputs, outputs, words["rewriter"])
     errors = dict.fromkeys(map(" ".join, _PAIRS), 0.0)
     tool_fails = ""
     for seed in case["seeds"]:
@@ -72,11 +77,21 @@ def _source(case):
     return graph
 
 
+def _write_log(file, graph):
+    """As Print nodes of insert_logging would write it in twenty runs."""
+    ranges = [node.name for node in graph.node if node.op == "RequantizationRange"]
+    for number in range(20):
+        for name in ranges:
+            file.write(f";{name}__print__;__requant_min_max:[{-1 - number / 10}][{2 + number / 10}]\n")
+    file.flush()
+
+
 def _rewritten(source, inputs, outputs, transforms):
     copy = v1.GraphDef()
     copy.CopyFrom(source)
     interface = Interface(tuple(map(Tensor, inputs)), tuple(map(Tensor, outputs)))
-    return rewrite_graph(copy, interface, passes_for("", (transforms,), ()), Target("", (1, 15)))[:2]
+    passes = passes_for("", (transforms,), (), folder=Path(tempfile.gettempdir()))
+    return rewrite_graph(copy, interface, passes, Target("", (1, 15)))[:2]
 
 
 def _feeds(source, inputs, seed):

@@ -103,7 +103,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
             return
         if end:
             yield piece[:end]
-        position, size = position + end, max(_PIECE, wanted)
+        position, size = position + end, max(_PIECE, wanted) if end else max(2 * size, wanted)
 
 
 def _whole_fields(data: bytes) -> Tuple[int, int]:

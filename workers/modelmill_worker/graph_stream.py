@@ -48,10 +48,11 @@ def _write(file: BinaryIO, graph: GraphDef, contents: Mapping[str, Content]) -> 
     for node in graph.node:
         content = contents.get(node.name) if BESIDE in node.attr else None
         before, length = (_bytes_of(node), 0) if content is None else _around(node)
-        before = _opening(_GRAPH_NODE, len(before) + length) + before
-        size += len(before) + length
+        opening = _opening(_GRAPH_NODE, len(before) + length)
+        size += len(opening) + len(before) + length
         if size > graph_def.LARGEST_GRAPH:
             raise graph_def.too_large(size)
+        file.write(opening)
         file.write(before)
         if content is not None:
             write_content(file, content(), length)

@@ -131,11 +131,11 @@ class GraphIndex:
 
     def data_inputs(self, name: str) -> Tuple[Tensor, ...]:
         """The tensors that a node reads, in order."""
-        return split_inputs(tuple(self._nodes[name].input))[0]
+        return split_inputs(self._nodes[name].input)[0]
 
     def control_inputs(self, name: str) -> Tuple[str, ...]:
         """The nodes that a node waits for without reading them."""
-        return split_inputs(tuple(self._nodes[name].input))[1]
+        return split_inputs(self._nodes[name].input)[1]
 
     def consumers(self, name: str) -> Tuple[str, ...]:
         """The nodes that read a node or wait for it, each once."""

@@ -1,6 +1,6 @@
 """The tensor that an entry of a node's `input` field names."""
 
-from typing import NamedTuple, Tuple
+from typing import Iterable, List, NamedTuple, Tuple
 
 from modelmill_worker import graph_def
 
@@ -17,11 +17,17 @@ class Tensor(NamedTuple):
 
 def parse_tensor(spelling: str) -> Tensor:
     """The tensor of a data input's or a signature's spelling: "a", "a:0", "a:1"."""
-    return Tensor(graph_def.node_name(spelling), graph_def.output_index(spelling))
+    name, _, index = spelling.partition(":")
+    return Tensor(name, int(index) if index else 0)
 
 
-def split_inputs(spellings: Tuple[str, ...]) -> Tuple[Tuple[Tensor, ...], Tuple[str, ...]]:
+def split_inputs(spellings: Iterable[str]) -> Tuple[Tuple[Tensor, ...], Tuple[str, ...]]:
     """The tensors that a node reads, and the names of the nodes that it only waits for."""
-    data = tuple(parse_tensor(spelling) for spelling in spellings if not graph_def.is_control(spelling))
-    control = tuple(spelling[1:] for spelling in spellings if graph_def.is_control(spelling))
-    return data, control
+    data: List[Tensor] = []
+    control: List[str] = []
+    for spelling in spellings:
+        if graph_def.is_control(spelling):
+            control.append(spelling[1:])
+        else:
+            data.append(parse_tensor(spelling))
+    return tuple(data), tuple(control)

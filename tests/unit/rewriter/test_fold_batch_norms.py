@@ -343,3 +343,18 @@ def test_a_filter_that_others_read_stays_for_them(graph, run_rules, compute):
     assert rewritten.fired == 1
     assert list(rewritten.find("z").input) == ["x", "w"]
     assert_computes_the_same(compute, graph, rewritten, generator)
+
+
+@pytest.mark.parametrize("quantise", ["FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"])
+@pytest.mark.parametrize("operation", ["Mul", "AddV2"])
+def test_leaves_alone_when_a_fake_quant_lies_between(graph, run_rules, quantise, operation):
+    add_linear(graph, "Conv2D", np.random.default_rng(0))
+    graph.constant("low", -1.0)
+    graph.constant("high", 1.0)
+    graph.constant("c", 2.0)
+    read = ("low", "high") if quantise == "FakeQuantWithMinMaxVars" else ()
+    graph.node("quantised", quantise, "linear", *read, T=None)
+    graph.outputs.append(graph.node("y", operation, "quantised", "c"))
+    rule = "fold_multiplications" if operation == "Mul" else "fold_additions"
+    for name in (rule, "fold_batch_norms"):
+        assert run_rules(graph, name).refused == {"y": "quantised quantises what it would be folded into"}

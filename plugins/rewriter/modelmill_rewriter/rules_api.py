@@ -5,7 +5,7 @@ from modelmill_rewriter._builder import Attribute, Builder, Dtype, ShapeOf, set_
 from modelmill_rewriter._control_flow import OUTSIDE, Place, places
 from modelmill_rewriter._graph_index import GraphIndex, Interface
 from modelmill_rewriter._layout import Layout
-from modelmill_rewriter._matcher import Match
+from modelmill_rewriter._matcher import Match, Matcher
 from modelmill_rewriter._pass import Firing, Pass, Refusal, Report
 from modelmill_rewriter._pattern import (
     Pattern,
@@ -36,6 +36,7 @@ __all__ = [
     "Interface",
     "Layout",
     "Match",
+    "Matcher",
     "Pass",
     "Pattern",
     "Place",

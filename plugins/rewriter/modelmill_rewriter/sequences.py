@@ -44,6 +44,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
+        "restore_dilations",
         "fold_paddings",
         "fold_old_batch_norms",
         "fold_batch_norms",

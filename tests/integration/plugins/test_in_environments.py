@@ -29,6 +29,7 @@ NEEDS_NEWER_INTERPRETER = "tests/unit/verifier/test_tflite_run.py"
 NEEDS_GRAPH_TRANSFORMS = (
     "tests/unit/rewriter/test_against_graph_transforms.py",
     "tests/unit/rewriter/test_against_quantizing_transforms.py",
+    "tests/unit/rewriter/test_folding_against_graph_transforms.py",
 )
 
 

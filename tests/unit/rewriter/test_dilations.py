@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modelmill_rewriter.rules_api import Target
+from modelmill_rewriter.sequences import passes_for
 
 SETTINGS = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
@@ -198,3 +199,7 @@ def test_leaves_alone_when_the_blocks_are_read_elsewhere(graph, run_rules, rule)
     atrous(graph, np.random.default_rng(0))
     graph.outputs.append(graph.node("z", "Relu", "conv"))
     assert run_rules(graph, rule).refused == {"y": "its part 'conv' is also used elsewhere"}
+
+
+def test_runs_for_tflite():
+    assert "restore_dilations" in [item.name for item in passes_for("tflite", (), ())]

@@ -343,3 +343,128 @@ def test_a_filter_that_others_read_stays_for_them(graph, run_rules, compute):
     assert rewritten.fired == 1
     assert list(rewritten.find("z").input) == ["x", "w"]
     assert_computes_the_same(compute, graph, rewritten, generator)
+
+
+@pytest.mark.parametrize("quantise", ["FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"])
+@pytest.mark.parametrize("operation", ["Mul", "AddV2"])
+def test_leaves_alone_when_a_fake_quant_lies_between(graph, run_rules, quantise, operation):
+    add_linear(graph, "Conv2D", np.random.default_rng(0))
+    graph.constant("low", -1.0)
+    graph.constant("high", 1.0)
+    graph.constant("c", 2.0)
+    read = ("low", "high") if quantise == "FakeQuantWithMinMaxVars" else ()
+    graph.node("quantised", quantise, "linear", *read, T=None)
+    graph.outputs.append(graph.node("y", operation, "quantised", "c"))
+    rule = "fold_multiplications" if operation == "Mul" else "fold_additions"
+    for name in (rule, "fold_batch_norms"):
+        assert run_rules(graph, name).refused == {"y": "quantised quantises what it would be folded into"}
+
+
+# -- convolutions side by side -----------------------------------------------------------------------------------------
+
+
+def side_by_side(graph, generator, axis=3, widths=(4, 2), bias=False, operation="ConcatV2", read=None, first=False):
+    """A batch normalisation of the concatenation of convolutions. read: what is concatenated, if not these."""
+    graph.placeholder("x", (2, 3, 5, 5) if first else (2, 5, 5, 3))
+    more = {"data_format": b"NCHW"} if first else {}
+    parts = []
+    for number, width in enumerate(widths):
+        graph.constant(f"w{number}", random(generator, 3, 3, 3, width))
+        last = graph.node(f"conv{number}", "Conv2D", "x", f"w{number}", strides=(1, 1, 1, 1), padding=b"SAME", **more)
+        if bias:
+            graph.constant(f"b{number}", random(generator, width))
+            last = graph.node(f"biased{number}", "BiasAdd", last, f"b{number}", **more)
+        parts.append(last)
+    parts = read or parts
+    graph.constant("axis", axis, "int32")
+    graph.node("joined", operation, *([*parts, "axis"] if operation == "ConcatV2" else ["axis", *parts]), N=len(parts))
+    if operation == "ConcatV2":
+        graph.find("joined").attr["Tidx"].type = 3
+    channels = sum(widths) if axis in (-1, 1 if first else 3) else widths[0]
+    for name in ("gamma", "beta", "mean"):
+        graph.constant(name, random(generator, channels))
+    graph.constant("variance", generator.uniform(0.1, 2, channels))
+    graph.node(
+        "norm",
+        "FusedBatchNorm",
+        "joined",
+        "gamma",
+        "beta",
+        "mean",
+        "variance",
+        epsilon=0.001,
+        is_training=False,
+        **more,
+    )
+    graph.outputs.append("norm")
+    return graph
+
+
+@SETTINGS
+@given(
+    case=st.sampled_from([(3, (4, 2)), (-1, (1, 2, 3)), (0, (4, 4)), (2, (3, 3, 3))]),
+    bias=st.booleans(),
+    operation=st.sampled_from(["ConcatV2", "Concat"]),
+    seed=st.integers(0, 999),
+)
+def test_folds_into_convolutions_side_by_side(new_graph, run_rules, compute, case, bias, operation, seed):
+    axis, widths = case
+    graph, generator = new_graph(), np.random.default_rng(seed)
+    if operation == "Concat":
+        axis %= 4  # which knows no negative axis
+    side_by_side(graph, generator, axis, widths, bias, operation)
+    rewritten = run_rules(graph, "fold_old_batch_norms")
+    kept = [item for item in rewritten.operations if item not in ("Const", "Placeholder")]
+    assert sorted(kept) == sorted(["Conv2D", "BiasAdd"] * len(widths) + [operation])
+    assert_computes_the_same(compute, graph, rewritten, generator)
+
+
+def test_folds_into_convolutions_side_by_side_with_channels_first(graph, run_rules, compute):
+    generator = np.random.default_rng(0)
+    side_by_side(graph, generator, axis=1, first=True)
+    rewritten = run_rules(graph, "fold_old_batch_norms")
+    kept = [item for item in rewritten.operations if item not in ("Const", "Placeholder")]
+    assert sorted(kept) == ["BiasAdd", "BiasAdd", "ConcatV2", "Conv2D", "Conv2D"]
+    assert_computes_the_same(compute, graph, rewritten, generator)
+
+
+def test_leaves_alone_when_not_all_that_is_concatenated_is_convolved(graph, run_rules):
+    side_by_side(graph, np.random.default_rng(0), read=["conv0", "x"])
+    assert run_rules(graph, "fold_old_batch_norms").refused == {
+        "norm": "joined puts together x, a Placeholder, and others"
+    }
+
+
+def test_leaves_alone_when_one_convolution_is_concatenated_twice(graph, run_rules):
+    side_by_side(graph, np.random.default_rng(0), widths=(4, 4), read=["conv0", "conv0"])
+    assert run_rules(graph, "fold_old_batch_norms").refused == {"norm": "its part 'conv0' is also used elsewhere"}
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_leaves_alone_when_a_convolution_side_by_side_is_used_elsewhere(graph, run_rules, bias):
+    side_by_side(graph, np.random.default_rng(0), bias=bias)
+    graph.outputs.append(graph.node("z", "Relu", "conv1"))
+    assert run_rules(graph, "fold_old_batch_norms").refused == {"norm": "its part 'conv1' is also used elsewhere"}
+
+
+def test_leaves_alone_when_a_convolution_side_by_side_waits(graph, run_rules):
+    side_by_side(graph, np.random.default_rng(0))
+    graph.placeholder("go", ())
+    graph.find("conv1").input.append("^go")
+    assert run_rules(graph, "fold_old_batch_norms").refused == {"norm": "conv1 waits for other nodes"}
+
+
+def test_leaves_alone_when_the_axis_is_fed(graph, run_rules):
+    side_by_side(graph, np.random.default_rng(0))
+    graph.placeholder("live", (), "int32")
+    graph.find("joined").input[2] = "live"
+    assert run_rules(graph, "fold_old_batch_norms").refused == {
+        "norm": "joined concatenates along an axis that is not constant"
+    }
+
+
+def test_leaves_alone_when_a_filter_side_by_side_is_fed(graph, run_rules):
+    side_by_side(graph, np.random.default_rng(0))
+    graph.placeholder("live", (3, 3, 3, 2))
+    graph.find("conv1").input[1] = "live"
+    assert run_rules(graph, "fold_old_batch_norms").refused == {"norm": "the filter of conv1, live, is not constant"}

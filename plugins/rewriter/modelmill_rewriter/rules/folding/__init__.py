@@ -7,6 +7,8 @@ from modelmill_rewriter.rules.folding.flatten_atrous_conv import FlattenAtrousCo
 from modelmill_rewriter.rules.folding.fold_additions import FoldAdditions
 from modelmill_rewriter.rules.folding.fold_batch_norms import FoldBatchNorms
 from modelmill_rewriter.rules.folding.fold_constants import FoldConstants
+from modelmill_rewriter.rules.folding.fold_input_additions import FoldInputAdditions
+from modelmill_rewriter.rules.folding.fold_input_multiplications import FoldInputMultiplications
 from modelmill_rewriter.rules.folding.fold_multiplications import FoldMultiplications
 from modelmill_rewriter.rules.folding.fold_old_batch_norms import FoldOldBatchNorms
 from modelmill_rewriter.rules.folding.fold_paddings import FoldPaddings
@@ -22,6 +24,8 @@ PASSES: Tuple[Pass, ...] = (
     FoldAdditions(),
     FoldBatchNorms(),
     FoldConstants(),
+    FoldInputAdditions(),
+    FoldInputMultiplications(),
     FoldMultiplications(),
     FoldOldBatchNorms(),
     FoldPaddings(),

@@ -33,9 +33,12 @@ _CHANNELS_FIRST = (b"NCHW", b"NCDHW")
 _FAKE_QUANT = ("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel")
 
 
-def linear() -> Pattern:
-    """The operation, as `match.node("linear")`; it reads `x`, the filter `w` and, to transpose, `sizes`."""
-    x, w = value("x"), value("w")
+def linear(x: Optional[Pattern] = None) -> Pattern:
+    """The operation, as `match.node("linear")`; it reads the filter `w` and, to transpose, `sizes`.
+
+    x: what it convolves or multiplies; any tensor, by the name `x`, where nothing is given.
+    """
+    x, w = x or value("x"), value("w")
     return either(
         op(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "MatMul"), x, w, name="linear"),
         op("Conv2DBackpropInput", value("sizes"), w, x, name="linear"),
@@ -60,6 +63,19 @@ def moved(source: Pattern) -> Pattern:
         op("BatchToSpaceND", source, value("moved_to"), value("crops"), name="moved"),
         source,
     )
+
+
+def quantised_between() -> Pattern:
+    """The source behind a FakeQuant, `match.node("between")`, over which nothing is folded."""
+    source = moved(biased(linear()))
+    return op((*_FAKE_QUANT, "FakeQuantWithMinMaxArgs"), source, open_ended=True, name="between")
+
+
+def check_between(match: Match) -> Verdict:
+    """No, with the reason, where a FakeQuant lies between the linear operation and the root."""
+    if "between" not in match:
+        return YES
+    return no("{} quantises what it would be folded into".format(match.node("between").name))
 
 
 @dataclass(frozen=True)

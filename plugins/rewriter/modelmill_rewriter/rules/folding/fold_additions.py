@@ -40,7 +40,8 @@ class FoldAdditions(Rule):
 
     def pattern(self) -> Pattern:
         """What is added to may have a bias already, and may be moved."""
-        source, summand = about.moved(about.biased(about.linear())), value("summand")
+        summand = value("summand")
+        source = either(about.moved(about.biased(about.linear())), about.quantised_between())
         return either(
             op("BiasAdd", source, summand),
             op(("Add", "AddV2"), source, summand, commutes=True),
@@ -53,7 +54,9 @@ class FoldAdditions(Rule):
             return DONE  # the sum of two branches, as networks have many
         if "b" not in match and "moved" not in match and match.root_node.op == "BiasAdd":
             return DONE
-        verdict = about.foldable(match)
+        verdict = about.check_between(match)
+        if verdict == YES:
+            verdict = about.foldable(match)
         return verdict if verdict != YES else _check_summand(match)
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:

@@ -9,7 +9,7 @@ move values and keep each in its channel.
 
 The products are taken in float64 and rounded once, so that an output moves by roundings of its dtype. A FakeQuant of
 the filter keeps its grid: its range is multiplied as well, which needs s above zero, and one s for all where it has one
-range for all.
+range for all. Over a FakeQuant between the filter and the product nothing is folded.
 """
 
 from dataclasses import dataclass
@@ -30,12 +30,15 @@ class FoldMultiplications(Rule):
 
     def pattern(self) -> Pattern:
         """What is multiplied may have a bias, and may be moved."""
-        source, factor = about.moved(about.biased(about.linear())), value("factor")
+        factor = value("factor")
+        source = either(about.moved(about.biased(about.linear())), about.quantised_between())
         return either(op("Mul", source, factor, commutes=True), op(("RealDiv", "Div"), source, factor))
 
     def check(self, match: Match) -> Verdict:
         """The filter, the bias and the factor must be constant, the factor the same within each channel."""
-        verdict = about.foldable(match)
+        verdict = about.check_between(match)
+        if verdict == YES:
+            verdict = about.foldable(match)
         if verdict != YES:
             return verdict
         factor = _factor(match)

@@ -5,7 +5,8 @@
 with s = gamma / sqrt(variance + epsilon), one number for each output channel. The normalisation is FusedBatchNorm,
 FusedBatchNormV2, FusedBatchNormV3 or BatchNormWithGlobalNormalization; spelt with Mul, Rsqrt, Sub and Add it is the
 matter of `fold_additions` and `fold_multiplications`. * is Conv2D, Conv3D, DepthwiseConv2dNative, Conv2DBackpropInput
-or MatMul. Between them may stand a bias, and a Reshape that keeps the channels last or a BatchToSpaceND.
+or MatMul. Between them may stand a bias, and a Reshape that keeps the channels last or a BatchToSpaceND; and a
+concatenation of several of these, each of which then takes its own part (`_about_branches.py`).
 
 Behind a Pad it stays: what is zero there is beta - mean s afterwards, which no filter before the Pad can give.
 (Ioffe and Szegedy 2015, section 3.1; the products are taken in float64 and rounded once.)
@@ -17,6 +18,7 @@ from typing import ClassVar, NamedTuple, Optional
 import numpy as np
 from modelmill_worker.graph_def import attribute
 
+from modelmill_rewriter.rules.folding import _about_branches as side_by_side
 from modelmill_rewriter.rules.folding import _about_linear as about
 from modelmill_rewriter.rules_api import YES, Builder, Match, Pattern, Rule, Tensor, Verdict, either, no, op, value
 
@@ -35,7 +37,7 @@ class FoldOldBatchNorms(Rule):
     def pattern(self) -> Pattern:
         """What is normalised may be any tensor, so that `check` can tell why one stays."""
         gamma, beta, mean, variance = value("gamma"), value("beta"), value("mean"), value("variance")
-        source = either(about.moved(about.biased(about.linear())), value("other"))
+        source = either(about.moved(about.biased(about.linear())), side_by_side.joined(), value("other"))
         return either(
             op(_FUSED, source, gamma, beta, mean, variance),
             op(_OLD, source, mean, variance, beta, gamma),
@@ -51,13 +53,20 @@ class FoldOldBatchNorms(Rule):
             if read.op in _PADS:
                 return no("it reads {}, a {}, whose border it would have to change".format(read.name, read.op))
             return no("it reads {}, a {}, which has no filter that could take it in".format(read.name, read.op))
+        if "joined" in match:
+            return _check_branches(match)
         verdict = about.foldable(match)
         return verdict if verdict != YES else _check_statistics(match)
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:
         """The operation with the filter scaled, and one bias."""
-        found, channels = _affine(match), about.channels_of(match)
+        found = _affine(match)
         assert found is not None
+        if "joined" in match:
+            branches = side_by_side.branches_of(match, found.factor.size)
+            assert not isinstance(branches, Verdict)
+            return side_by_side.folded(match, make, branches, found.factor, found.summand)
+        channels = about.channels_of(match)
         assert channels is not None
         bias = about.bias_of(match, channels)
         assert bias is not None
@@ -69,11 +78,34 @@ def _check_statistics(match: Match) -> Verdict:
     channels, found = about.channels_of(match), _affine(match)
     if channels is None or found is None or found.factor.size != channels.count:
         return no("its statistics are not constant, or not one for each of the filter's channels")
-    if not (np.all(np.isfinite(found.factor)) and np.all(np.isfinite(found.summand))):
+    if not found.is_finite():
         return no("its statistics are not finite")
     if "moved" not in match and _is_channels_first(match) != about.is_channels_first(match.node("linear")):
         return no("it has another data format than {}".format(match.node("linear").name))
     return about.scaling(match, found.factor)
+
+
+def _check_branches(match: Match) -> Verdict:
+    """Whether each branch can take its part."""
+    found = _affine(match)
+    if found is None:
+        return no("its statistics are not constant, or not as many of each")
+    if not found.is_finite():
+        return no("its statistics are not finite")
+    branches = side_by_side.branches_of(match, found.factor.size)
+    if isinstance(branches, Verdict):
+        return branches
+    verdicts = (_check_branch(match, branch.match, found, branch.channels) for branch in branches)
+    return next((verdict for verdict in verdicts if verdict != YES), YES)
+
+
+def _check_branch(match: Match, branch: Match, found: "_Affine", own: slice) -> Verdict:
+    channels = about.channels_of(branch)
+    if channels is None or found.factor[own].size != channels.count:
+        return no("its statistics are not one for each channel of {}".format(branch.root))
+    if "moved" not in branch and _is_channels_first(match) != about.is_channels_first(branch.node("linear")):
+        return no("it has another data format than {}".format(branch.node("linear").name))
+    return about.scaling(branch, found.factor[own])
 
 
 class _Affine(NamedTuple):
@@ -81,6 +113,10 @@ class _Affine(NamedTuple):
 
     factor: np.ndarray
     summand: np.ndarray
+
+    def is_finite(self) -> bool:
+        """Whether all numbers are."""
+        return bool(np.all(np.isfinite(self.factor)) and np.all(np.isfinite(self.summand)))
 
 
 def _affine(match: Match) -> Optional[_Affine]:

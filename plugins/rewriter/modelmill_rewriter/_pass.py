@@ -78,6 +78,8 @@ class Pass(abc.ABC):
 
     changes_interface: whether the pass may give the model other inputs and outputs (`GraphIndex.set_interface`), or
         the same ones other names, dtypes or shapes.
+    expected_error: what the pass may cost by its nature, relative to an output's range, such as by rounding weights:
+        more is not tolerated when the model is verified.
     runs_for: the targets in whose sequences a third party's pass runs; one of our own is named in `sequences.py`.
     """
 
@@ -85,6 +87,7 @@ class Pass(abc.ABC):
     #: One line for people.
     summary: ClassVar[str]
     changes_interface: ClassVar[bool] = False
+    expected_error: ClassVar[float] = 0.0
     runs_for: ClassVar[Tuple[str, ...]] = ()
 
     @abc.abstractmethod
@@ -105,7 +108,7 @@ class Pass(abc.ABC):
             graph.forget_shapes()
         if report.fired:
             # Also what the pass says that it changed: it may have done so behind the graph's back.
-            graph.changed.update(name for firing in report.fired for name in firing.after)
+            graph.suspect(name for firing in report.fired for name in firing.after)
             require_still_valid(graph, self.name)
             if not self.changes_interface:
                 _require_same(self.name, before, _described(graph))

@@ -25,7 +25,6 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
         "hard_sigmoid",
         "hard_swish",
         "l2_normalization",
-        "layer_normalization",
     ),
 }
 
@@ -33,14 +32,15 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
 DEFAULT = ("remove_training_nodes", "prelu", "lower_operations", "remove_default_attributes")
 
 #: By the target's name. The orders agree so far: what a rule writes for either converter it decides itself. Layouts go
-#: first, as converters know most patterns in NHWC only; convolutions are split when nothing more can be folded into
-#: them.
+#: first, as converters know most patterns in NHWC only, but for the layer normalisation whose rows pose as channels;
+#: convolutions are split when nothing more can be folded into them.
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
         "unroll_loops",
         "unpack_arrays",
         "fold_constants",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
@@ -56,6 +56,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tfjs": (
         "remove_training_nodes",
         "fold_constants",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",

@@ -79,7 +79,9 @@ def _rewrite(step: Step, passes: Sequence[Pass], target: Target) -> Dict[str, An
     graph = graph_def.read(model / weights_beside.GRAPH_FILE)
     rewritten = rewrite_graph(graph, interface_of(named), passes, target, step.progress)
     weights_beside.write(step.output, rewritten.graph, weights_beside.contents(model, rewritten.graph))
-    signature.write(step.output, signature_after(named, rewritten.index))
+    fired = {report.rule for report in rewritten.reports if report.fired}
+    cost = max((item.expected_error for item in passes if item.name in fired), default=0.0)
+    signature.write(step.output, signature_after(named, rewritten.index).costing(cost))
     return {
         "rules": [report.to_json() for report in rewritten.reports],
         "notes": [report.note for report in rewritten.reports if report.note],

@@ -67,6 +67,15 @@ def test_rewrites_and_passes_the_signature_on(tmp_path, model):
     assert {"rule", "fired", "refused", "pictures"} == set(facts["rules"][0])
 
 
+def test_tolerates_what_rules_cost_by_their_nature(tmp_path, graph):
+    graph.placeholder("x", (-1, 100))
+    graph.constant("w", np.random.default_rng(0).normal(size=(100, 20)))
+    graph.node("y", "MatMul", "x", "w")
+    step = step_for(tmp_path, graph.message, named(["x"], ["y"]), rewrite=["quantize_weights"])
+    run(step)
+    assert signature.read(step.output).expected_error == 0.25
+
+
 def test_tells_why_a_rule_refused(tmp_path, model):
     next(node for node in model.node if node.name == "alpha").attr["dtype"].type = 1
     graph = graph_def.copy(model)

@@ -30,6 +30,7 @@ from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules.quantization._about_eight_bits import (
     FLOAT,
     INT32,
+    LOW_PRECISION,
     QINT32,
     QUINT8,
     EightBit,
@@ -75,6 +76,7 @@ class QuantizeNodes(Pass):
 
     name: ClassVar[str] = "quantize_nodes"
     summary: ClassVar[str] = "Computes in 8 bits what TensorFlow has 8-bit operations for."
+    expected_error: ClassVar[float] = LOW_PRECISION
 
     input_min: Optional[float] = argument(None, "The lowest value of the inputs, which then take 8-bit codes.")
     input_max: Optional[float] = argument(None, "The highest value of the inputs.")

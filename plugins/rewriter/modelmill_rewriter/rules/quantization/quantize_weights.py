@@ -15,7 +15,13 @@ import numpy as np
 from modelmill_worker import tensors, weights_beside
 from modelmill_worker.graph_def import NodeDef
 
-from modelmill_rewriter.rules.quantization._about_eight_bits import EightBit, constant_nodes, dequantize, range_of
+from modelmill_rewriter.rules.quantization._about_eight_bits import (
+    LOW_PRECISION,
+    EightBit,
+    constant_nodes,
+    dequantize,
+    range_of,
+)
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Refusal, Report, Target, Tensor, argument
 
 
@@ -25,6 +31,7 @@ class QuantizeWeights(Pass):
 
     name: ClassVar[str] = "quantize_weights"
     summary: ClassVar[str] = "Stores large weights in 8 bits and computes the floats from them."
+    expected_error: ClassVar[float] = LOW_PRECISION
 
     minimum_size: int = argument(1024, "Constants with fewer elements stay as they are.")
 

@@ -17,6 +17,7 @@ import numpy as np
 from modelmill_worker import tensors, weights_beside
 from modelmill_worker.errors import StepError
 
+from modelmill_rewriter.rules.quantization._about_eight_bits import LOW_PRECISION
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Refusal, Report, Target, argument
 
 #: Constants with fewer elements stay.
@@ -29,6 +30,7 @@ class RoundWeights(Pass):
 
     name: ClassVar[str] = "round_weights"
     summary: ClassVar[str] = "Rounds weights to a number of steps, so that the model compresses well."
+    expected_error: ClassVar[float] = LOW_PRECISION
 
     num_steps: int = argument(256, "How many steps there are between a constant's smallest and largest element.")
 

@@ -21,6 +21,7 @@ CODE = ["protos", "workers", *sorted((ROOT / "plugins").glob("*/"))]
 NEEDS_NODE = "tests/unit/verifier/test_tfjs_run.py"
 NEEDS_TENSORFLOW_2 = "tests/unit/verifier/test_saved_model_of_tensorflow_2.py"
 NEEDS_FUNCTIONS = "tests/unit/worker_shapes/test_functions_of_tensorflow_2.py"
+NEEDS_LAYERS_OF_TENSORFLOW_2 = "tests/unit/rewriter/test_unroll_keras_of_tensorflow_2.py"
 NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
 NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
 #: From 1.14 on, without 2.1 to 2.3.
@@ -53,7 +54,10 @@ SELECTIONS = {
     "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
     "tf-1.12": Selection((*QUANTIZER, NEEDS_HDF5)),
     "tf-1.14": Selection((*QUANTIZER, *VERIFIER), (NEEDS_NODE, NEEDS_TENSORFLOW_2)),
-    "tf-1.15": Selection((*TENSORFLOW, *ANYWHERE, SHAPES), (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS)),
+    "tf-1.15": Selection(
+        (*TENSORFLOW, *ANYWHERE, SHAPES),
+        (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS, NEEDS_LAYERS_OF_TENSORFLOW_2),
+    ),
     "tf-2.15": Selection((*TENSORFLOW, "tests/unit/rewriter", SHAPES), (NEEDS_NODE, *NEEDS_GRAPH_TRANSFORMS)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),

@@ -192,7 +192,7 @@ _KERNELS: dict[str, Any] = {
     "Relu": lambda x: np.maximum(x, 0).astype(x.dtype),
     "Relu6": lambda x: np.clip(x, 0, 6).astype(x.dtype),
     "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
-    "Select": np.where,
+    "Select": lambda c, x, y: np.where(np.reshape(c, c.shape + (1,) * (np.ndim(x) - np.ndim(c))), x, y),
     "SelectV2": np.where,
     "Sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),

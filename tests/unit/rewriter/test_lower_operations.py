@@ -212,6 +212,29 @@ def test_suppressions(graph, run_rules, compute, operation):
     assert_same(graph, rewritten, feeds, compute)
 
 
+@pytest.mark.parametrize("operation", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize("shape", [(2, 3, 4), (5,), (1, 2, 2, 3)])
+def test_normalised_rows(graph, run_rules, compute, operation, shape):
+    graph.placeholder("x", shape)
+    graph.outputs.append(graph.node("y", operation, "x"))
+    # Exponentials, vectorised over other rows.
+    assert_same(graph, lowered(graph, run_rules), {"x": numbers(shape)}, compute, 1e-6)
+
+
+def test_leaves_alone_when_rows_of_unknown_size_are_normalised(graph, run_rules):
+    graph.placeholder("x", (2, 3, -1))
+    graph.outputs.append(graph.node("y", "Softmax", "x"))
+    assert refusal(graph, run_rules) == (
+        "the size of the axis that it normalises is not known, and before there were matrices only"
+    )
+
+
+def test_leaves_alone_a_matrix_of_which_each_row_is_normalised(graph, run_rules):
+    unary(graph, "Softmax")
+    rewritten = run_rules(graph, "lower_operations", target=OLD)
+    assert (rewritten.fired, rewritten.refused) == (0, {})
+
+
 def diagonals(graph, operation):
     graph.constant("k", 0, "int32")
     graph.constant("free", -1, "int32")

@@ -13,10 +13,12 @@
     MatrixDiagV3, MatrixDiagPartV3, MatrixSetDiagV3    MatrixDiag, ... of the main diagonal
     NonMaxSuppressionV5, V4, V3      V3 without soft scores and padding, V2 without a threshold for scores
     SelectV2(c, x, y)                Select(c, x, y) of equal shapes
+    Softmax, LogSoftmax              of a matrix with the same rows
 
 A factor of one and a choice between what is there change no bit; the products of Einsum are those that TensorFlow
 itself makes of it. `since` is the first version that knows the left side. Most of these are known by an operation's
-history (modelmill_worker.op_versions); AddV2 is known to every version, but to no converter before 1.15.
+history (modelmill_worker.op_versions); AddV2 is known to every version, but to no converter before 1.15;
+Softmax took matrices only, and said so when it ran.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 from modelmill_worker import tensors
 
-from modelmill_rewriter.rules.versions._about_builtin_forms import BOOL, Build, Check, Use, Version, nothing
+from modelmill_rewriter.rules.versions._about_builtin_forms import BOOL, INT32, Build, Check, Use, Version, nothing
 from modelmill_rewriter.rules_api import Attribute, Builder, Dtype, Tensor
 
 #: Whether a use of the operation is one that came later.
@@ -395,6 +397,26 @@ def _product(sizes: Dict[str, int], letters: Sequence[str]) -> int:
     """How many elements; -1 where one of the sizes is not known."""
     known = [sizes[letter] for letter in letters]
     return -1 if min(known, default=1) < 0 else int(np.prod(known, dtype=np.int64))
+
+
+def _is_no_matrix(use: Use) -> bool:
+    shape = use.shape(0)
+    return shape is None or len(shape) != 2
+
+
+def _against_softmax(use: Use) -> str:
+    shape = use.shape(0)
+    known = shape and shape[-1] >= 0
+    return "" if known else "the size of the axis that it normalises is not known, and before there were matrices only"
+
+
+@lowering("Softmax", "LogSoftmax", since=(1, 11), applies=_is_no_matrix, why_not=_against_softmax)
+def _softmax(use: Use, make: Builder) -> Tensor:
+    (x,), shape = use.inputs, use.shape(0)
+    assert shape is not None
+    rows = make.node("Reshape", x, make.constant("rows", np.asarray([-1, shape[-1]]), "int32"), label="matrix")
+    whole = make.node("Shape", x, attributes={**_typed(use), "out_type": INT32})
+    return make.node("Reshape", make.node(use.node.op, rows), whole)
 
 
 def _because(reason: str) -> Check:

@@ -1,4 +1,4 @@
-"""The fake quantisation that stands behind an output: it is no part of what gives out the output, and knows its range."""
+"""The fake quantisation that stands behind an output: it is no part of what gives it out, and knows its range."""
 
 from typing import Container, Iterable, List
 
@@ -19,8 +19,8 @@ def fake_quant_behind(graph: GraphDef, outputs: Iterable[str], stored: Container
     stored: the operations that a range's ends are read from.
 
     Quantisation-aware training records the range of what the model gives out there. A conversion to uint8 needs it,
-    and the rewriter's rule repair_min_max uses it; whatever needs no range prunes the nodes. A range that is still being
-    trained (a graph for training updates it) stays out.
+    and the rewriter's rule repair_min_max uses it; whatever needs no range prunes the nodes. A range that is still
+    being trained (a graph for training updates it) stays out.
     """
     wanted = frozenset(outputs)
     flow = Dataflow(graph)

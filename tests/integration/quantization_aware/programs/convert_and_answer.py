@@ -1,9 +1,9 @@
-"""Freeze what was trained, rewrite it, convert it to TFLite, and ask each for the unseen images: by the plug-ins' steps.
+"""Freeze what was trained, rewrite it, convert it to TFLite, and ask each for the unseen images by the plug-ins' steps.
 
 Usage: convert_and_answer.py FOLDER OUTPUT QUANTIZATION RULES, in an environment's Python with modelmill on PYTHONPATH.
-RULES are the rewriter's, or "" for none. OUTPUT gets `result.json`: the rewriter's facts, and those of the conversion or
-the error that it ended with; and, where it is converted, model.tflite and `answers.npz`: `frozen`, of the frozen graph
-before it was rewritten, `rewritten` and `converted`.
+RULES are the rewriter's, or "" for none. OUTPUT gets `result.json`: the rewriter's facts, and those of the conversion
+or the error that it ended with; and, where it is converted, model.tflite and `answers.npz`: `frozen`, of the frozen
+graph before it was rewritten, `rewritten` and `converted`; or in the result as `unanswered`, why one does not run.
 """
 
 import json
@@ -44,7 +44,10 @@ def main(folder, output, quantization, rules):
     except StepError as error:
         result["error"] = {"reason": error.reason, "details": error.details}
     else:
-        answer(folder, output, frozen, rewritten, converted)
+        try:
+            answer(folder, output, frozen, rewritten, converted)
+        except StepError as error:
+            result["unanswered"] = {"reason": error.reason, "message": str(error)}
     (output / "result.json").write_text(json.dumps(result))
 
 
@@ -60,7 +63,9 @@ def answer(folder, output, frozen, rewritten, converted):
     for name, (edge, kind, model) in named.items():
         # The converted model takes one image at a time.
         batches = [images] if name != "converted" else [image[None] for image in images]
-        found = [ask(edge, kind, model, batch, output / "asked-{}-{}".format(name, n)) for n, batch in enumerate(batches)]
+        asked = output / ("asked-" + name)
+        asked.mkdir()
+        found = [ask(edge, kind, model, batch, asked / str(number)) for number, batch in enumerate(batches)]
         answers[name] = np.concatenate(found)
     np.savez(str(output / "answers.npz"), **answers)
 

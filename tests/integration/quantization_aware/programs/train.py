@@ -62,7 +62,9 @@ def build(kind):
         net = tf.nn.relu6(tf.identity(net), name="activation")
     net = slim.conv2d(net, 16, [3, 3], stride=2, activation_fn=tf.nn.relu6, scope="conv2")
     net = slim.fully_connected(slim.flatten(net), 32, activation_fn=tf.nn.relu6, scope="hidden")
-    net = slim.fully_connected(net, 2, activation_fn=None, biases_initializer=tf.constant_initializer(3.0), scope="last")
+    net = slim.fully_connected(
+        net, 2, activation_fn=None, biases_initializer=tf.constant_initializer(3.0), scope="last"
+    )
     output = tf.nn.relu6(net, name="output")
     wanted = tf.placeholder(tf.float32, [None, 2], name="places")
     return given, wanted, tf.losses.mean_squared_error(wanted, output)

@@ -1,5 +1,6 @@
 """Which ranges a graph tells: those of its fake quantisations, and those that follow from them."""
 
+import math
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -18,6 +19,12 @@ SELECTING = frozenset(
 )
 #: What they give out lies between what they read, and need not be any of it.
 _AVERAGING = frozenset(("AvgPool", "Mean", "ResizeBilinear"))
+#: What keeps the range of one of its operands, and which one that is.
+_PASSING_ON: Dict[str, int] = {
+    **dict.fromkeys(SELECTING | _AVERAGING | FORWARDING, 0),
+    "Split": 1,
+    "SplitV": 0,
+}
 #: The operands of those that give out elements of several.
 _JOINING: Dict[str, Callable[[Tuple[Tensor, ...]], Tuple[Tensor, ...]]] = {
     "Concat": lambda operands: operands[1:],
@@ -102,19 +109,21 @@ def _following(graph: GraphIndex, tensor: Tensor, ranges: Ranges) -> Optional[Ra
     operation, operands = graph.node(tensor.node).op, graph.data_inputs(tensor.node)
     if operation in FIXED:
         return nudged(*FIXED[operation])
-    if operation == "Relu6":
-        span = _range(graph, operands[0], ranges)
-        return nudged(0.0, min(span.high, 6.0) if span is not None and span.high > 0 else 6.0)
-    if operation == "Relu":
-        span = _range(graph, operands[0], ranges)
-        return nudged(0.0, span.high, span.bits, span.narrow) if span is not None else None
-    if operation in SELECTING or operation in _AVERAGING or operation in FORWARDING:
-        return _range(graph, operands[0], ranges)
-    if operation in ("Split", "SplitV"):
-        return _range(graph, operands[1 if operation == "Split" else 0], ranges)
+    if operation in ("Relu", "Relu6"):
+        return _cut_off(operation, _range(graph, operands[0], ranges))
     if operation in _JOINING:
         return _hull([_range(graph, operand, ranges) for operand in _JOINING[operation](operands)])
+    if operation in _PASSING_ON:
+        return _range(graph, operands[_PASSING_ON[operation]], ranges)
     return None
+
+
+def _cut_off(operation: str, span: Optional[Range]) -> Optional[Range]:
+    """What an activation lets through of a range, which need not be known for a relu6."""
+    limit = 6.0 if operation == "Relu6" else math.inf
+    if span is None or span.high <= 0:
+        return nudged(0.0, limit)
+    return nudged(0.0, min(span.high, limit), span.bits, span.narrow)
 
 
 def _range(graph: GraphIndex, tensor: Tensor, ranges: Ranges) -> Optional[Range]:

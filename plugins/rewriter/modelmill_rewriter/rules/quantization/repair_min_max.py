@@ -3,9 +3,9 @@
     t, given out by the model, read by fake_quant(t)   -> fake_quant(t), given out under t's name
     t, of which a range is told or follows             -> fake_quant(t), read by whoever read t
 
-TOCO ends with "Array t does not have MinMax information, and is not a constant array", or "Array t, which is an input to
-the ... operator ..., is lacking min/max data", where a tensor has no fake quantisation behind it. Training puts
-one behind an output too, but what was frozen to give out the tensor itself does not reach it.
+TOCO ends with "Array t does not have MinMax information, and is not a constant array", or "Array t, which is an input
+to the ... operator ..., is lacking min/max data", where a tensor has no fake quantisation behind it. Training puts one
+behind an output too, but what was frozen to give out the tensor itself does not reach it.
 
 Where a range comes from, the first that there is:
 

@@ -9,7 +9,7 @@ With m = mean(x), d = x - m, v = mean(squared_difference(x, m)) or mean(d * d) o
 with r = rsqrt(mean(d * d) + e). The first is what tf.nn.batch_normalization and Keras write; gamma may be missing. The
 second is Keras' way from 2.3 to 3: a batch normalisation while training (is_training) in NCHW, where what it takes for
 channels are the n rows that are to be normalised. TFLite's converter refuses it up to 2.5 and makes fifteen operators
-of it from then on; TensorFlow.js writes it as it is and normalises by a mean and a variance that are empty.
+of it from then on; TensorFlow.js 4 exports it, divides by a variance that is empty, and gives out infinities.
 
 No converter makes one operator of a layer normalisation. The result has nine operators, gamma and beta counted. TFLite
 has SquaredDifference from 1.13 on, Square from 1.12 on, the others from 1.10 on. Over other axes than the last one the

@@ -17,6 +17,7 @@ from modelmill_freezer._endpoints import fix_input_shapes, refreshed_inputs
 from modelmill_freezer._freezing import freeze_graph, variables_of
 from modelmill_freezer._inlining import inline_calls, inline_in_functions, keep_name, merged, side_effects
 from modelmill_freezer._kept_variables import kept_variables, note_kept
+from modelmill_freezer._output_ranges import WITH_CHECKPOINT, WITHOUT_CHECKPOINT, fake_quant_behind
 from modelmill_freezer._shadow_variables import refuse_shadows
 from modelmill_freezer._tables import VocabulariesAmong, keep_tables
 from modelmill_freezer._tidying import tidy
@@ -75,6 +76,7 @@ def freeze(step: Step) -> Dict[str, Any]:
     graph, calls = _without_calls(graph, _output_nodes(endpoints) + list(initializers), step.options)
     endpoints = replace(endpoints, initializers=initializers)
     kept = _output_nodes(endpoints) + list(initializers)
+    kept += fake_quant_behind(graph, _output_nodes(endpoints), WITH_CHECKPOINT)
     frozen = freeze_graph(
         graph,
         values,
@@ -156,7 +158,8 @@ def _normalise(step: Step, options: FreezeOptions, named: Signature = _UNNAMED) 
     initializers = keep_tables(graph, _output_nodes(endpoints), VocabulariesAmong(files).content, {})
     endpoints = replace(endpoints, initializers=initializers)
     kept = kept_variables(variables_of(graph), options.only_variables, options.without_variables) | set(named.variables)
-    prune_in_place(graph, _output_nodes(endpoints) + list(initializers))
+    ranges = fake_quant_behind(graph, _output_nodes(endpoints), WITHOUT_CHECKPOINT)
+    prune_in_place(graph, _output_nodes(endpoints) + list(initializers) + ranges)
     still = variables_of(graph)
     if not kept.issuperset(still):
         raise StepError(

@@ -37,6 +37,7 @@ DEFAULT = ("remove_training_nodes", "prelu", "lower_operations", "remove_default
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
+        "fuse_activations_behind_fake_quant",
         "unroll_loops",
         "unpack_arrays",
         "fold_constants",

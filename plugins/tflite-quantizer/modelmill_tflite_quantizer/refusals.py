@@ -80,10 +80,10 @@ def _ranges_missing(text: str) -> Optional[StepError]:
         )
         return StepError(
             "MISSING_QUANTIZATION_RANGES",
-            "The array {}{} has no range: no fake quantisation stands after it in the graph. Put one there (where it "
-            "is an output, an identity before the fake quantisation's end is enough), train with it, and convert "
-            "again; or convert with quantization=float or quantization=dynamic_range, which need no "
-            "ranges.".format(details["array"], place),
+            "The array {}{} has no range: no fake quantisation stands after it in the graph. Rewrite the graph with "
+            "--rewrite 'repair_min_max, default', which takes the range that was trained, or one that you give with "
+            "repair_min_max(range=name:min:max); or convert with quantization=float or quantization=dynamic_range, "
+            "which need no ranges.".format(details["array"], place),
             dict(details, option="quantization"),
             TOOL,
             text,

@@ -7,6 +7,7 @@ from modelmill_rewriter.rules.quantization.freeze_requantization_ranges import F
 from modelmill_rewriter.rules.quantization.fuse_activations_behind_fake_quant import FuseActivationsBehindFakeQuant
 from modelmill_rewriter.rules.quantization.quantize_nodes import QuantizeNodes
 from modelmill_rewriter.rules.quantization.quantize_weights import QuantizeWeights
+from modelmill_rewriter.rules.quantization.repair_min_max import RepairMinMax
 from modelmill_rewriter.rules.quantization.round_weights import RoundWeights
 
 PASSES: Tuple[Pass, ...] = (
@@ -14,6 +15,7 @@ PASSES: Tuple[Pass, ...] = (
     FuseActivationsBehindFakeQuant(),
     QuantizeNodes(),
     QuantizeWeights(),
+    RepairMinMax(),
     RoundWeights(),
 )
 

@@ -29,7 +29,7 @@ GROUPS: Dict[str, Tuple[str, ...]] = {
 }
 
 #: What a graph for any other target gets. Attributes go last: rules write for the newest version that they know.
-DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
+DEFAULT = ("remove_training_nodes", "prelu", "lower_operations", "remove_default_attributes")
 
 #: By the target's name. The orders agree so far: what a rule writes for either converter it decides itself. Layouts go
 #: first, as converters know most patterns in NHWC only, but for the layer normalisation whose rows pose as channels;
@@ -50,6 +50,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
         "canonical_forms",
         "split_grouped_convolutions",
         "replace_select_operations",
+        "lower_operations",
         "remove_default_attributes",
     ),
     "tfjs": (
@@ -64,6 +65,7 @@ SEQUENCES: Dict[str, Tuple[str, ...]] = {
         "fold_batch_norms",
         "canonical_forms",
         "split_grouped_convolutions",
+        "lower_operations",
         "remove_default_attributes",
     ),
 }

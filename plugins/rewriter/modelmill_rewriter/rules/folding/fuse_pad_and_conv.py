@@ -1,8 +1,9 @@
 """A mirrored border and a convolution, to one operation.
 
-    Conv2D(MirrorPad(x, p), w) -> FusedPadConv2D(x, p, w)
+    Conv2D(MirrorPad(x, paddings), w)  ->  FusedPadConv2D(x, paddings, w)
 
-For TensorFlow on CPUs; see `_about_fused_convolutions.py`.
+Under the name that it had in the Graph Transform Tool. The result is for TensorFlow only: nothing else has the
+operation.
 """
 
 from dataclasses import dataclass
@@ -11,26 +12,26 @@ from typing import ClassVar
 from modelmill_worker.graph_def import attribute
 
 from modelmill_rewriter.rules.folding import _about_fused_convolutions as about
-from modelmill_rewriter.rules_api import YES, Builder, Match, Pattern, Rule, Tensor, Verdict, op, value
+from modelmill_rewriter.rules_api import Builder, Match, Pattern, Rule, Tensor, Verdict, value
 
 
 @dataclass(frozen=True)
 class FusePadAndConv(Rule):
-    """The border is made while the convolution reads."""
+    """A convolution makes the border that it reads."""
 
     name: ClassVar[str] = "fuse_pad_and_conv"
-    summary: ClassVar[str] = "Makes one operation of MirrorPad and Conv2D, for TensorFlow on CPUs."
+    summary: ClassVar[str] = "Fuses MirrorPad and Conv2D to FusedPadConv2D."
 
     def pattern(self) -> Pattern:
-        """Only a mirrored border: the fused operation knows no other."""
-        return op("Conv2D", op("MirrorPad", value("x"), value("paddings"), name="pad"), value("w"), name="conv")
+        """Each read by nothing but the next."""
+        return about.convolved(about.mirrored(value("x")))
 
     def check(self, match: Match) -> Verdict:
-        """The convolution must be a plain one."""
-        verdict = about.check_convolution(match)
-        return verdict if verdict != YES else about.check_paddings(match)
+        """The fused operation must be able to say all that the single ones say."""
+        return about.check(match)
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:
-        """The fused operation with the attributes of both."""
-        attributes = {**about.attributes_of(match), "mode": bytes(attribute(match.node("pad"), "mode").s)}
+        """One operation."""
+        attributes = about.attributes(match)
+        attributes["mode"] = bytes(attribute(match.node("pad"), "mode").s)
         return make.node("FusedPadConv2D", match["x"], match["paddings"], match["w"], attributes=attributes)

@@ -1,8 +1,9 @@
 """A bilinear resize, a mirrored border and a convolution, to one operation.
 
-    Conv2D(MirrorPad(ResizeBilinear(x, size), p), w) -> FusedResizeAndPadConv2D(x, size, p, w)
+    Conv2D(MirrorPad(ResizeBilinear(x, size), paddings), w)  ->  FusedResizeAndPadConv2D(x, size, paddings, w)
 
-For TensorFlow on CPUs; see `_about_fused_convolutions.py`.
+Under the name that it had in the Graph Transform Tool. The result is for TensorFlow only: nothing else has the
+operation.
 """
 
 from dataclasses import dataclass
@@ -11,35 +12,28 @@ from typing import ClassVar
 from modelmill_worker.graph_def import attribute
 
 from modelmill_rewriter.rules.folding import _about_fused_convolutions as about
-from modelmill_rewriter.rules_api import YES, Builder, Match, Pattern, Rule, Tensor, Verdict, op, value
+from modelmill_rewriter.rules_api import Builder, Match, Pattern, Rule, Tensor, Verdict, value
 
 
 @dataclass(frozen=True)
 class FuseResizePadAndConv(Rule):
-    """The image is resized and bordered while the convolution reads."""
+    """A convolution resizes what it reads and makes its border."""
 
     name: ClassVar[str] = "fuse_resize_pad_and_conv"
-    summary: ClassVar[str] = "Makes one operation of ResizeBilinear, MirrorPad and Conv2D, for TensorFlow on CPUs."
+    summary: ClassVar[str] = "Fuses ResizeBilinear, MirrorPad and Conv2D to FusedResizeAndPadConv2D."
 
     def pattern(self) -> Pattern:
-        """The border between the resize and the convolution."""
-        resize = op("ResizeBilinear", value("x"), value("size"), name="resize")
-        return op("Conv2D", op("MirrorPad", resize, value("paddings"), name="pad"), value("w"), name="conv")
+        """Each read by nothing but the next."""
+        return about.convolved(about.mirrored(about.resized(value("x"))))
 
     def check(self, match: Match) -> Verdict:
-        """All three must be plain ones."""
-        for check in (about.check_convolution, about.check_paddings, about.check_resize):
-            verdict = check(match)
-            if verdict != YES:
-                return verdict
-        return YES
+        """The fused operation must be able to say all that the single ones say."""
+        return about.check(match)
 
     def rewrite(self, match: Match, make: Builder) -> Tensor:
-        """The fused operation with the attributes of all three."""
-        attributes = {
-            **about.attributes_of(match),
-            "mode": bytes(attribute(match.node("pad"), "mode").s),
-            "resize_align_corners": bool(attribute(match.node("resize"), "align_corners").b),
-        }
-        inputs = (match["x"], match["size"], match["paddings"], match["w"])
-        return make.node("FusedResizeAndPadConv2D", *inputs, attributes=attributes)
+        """One operation."""
+        attributes = about.attributes(match)
+        attributes["mode"] = bytes(attribute(match.node("pad"), "mode").s)
+        attributes["resize_align_corners"] = about.aligns_corners(match.node("resize"))
+        read = (match["x"], match["size"], match["paddings"], match["w"])
+        return make.node("FusedResizeAndPadConv2D", *read, attributes=attributes)

@@ -41,9 +41,15 @@ PROGRAMS = Path(__file__).parent / "programs"
 TOLERANCE = 1e-5
 
 ALL = ("1.5", "1.7", "1.8", "1.9", "1.10", "1.12", "1.15", "2.1", "2.4", "2.8", "2.15", "2.21")
-USUAL = ("1.5", "1.9", "1.15", "2.15")
-VERSIONS = [pytest.param(version, marks=[] if version in USUAL else pytest.mark.slow) for version in ALL]
-MTCNN = ("1.9", "1.12", "1.15", "2.4", "2.15", "2.21")
+#: Those of a usual run: TOCO and MLIR.
+USUAL = ("1.9", "2.15")
+
+
+def versions(*wanted: str) -> list:
+    """Parameters, of which those that are not in a usual run are slow."""
+    return [pytest.param(version, marks=[] if version in USUAL else pytest.mark.slow) for version in wanted]
+
+
 #: PReLUs by net, from the paper (Zhang et al. 2016, figure 2): one after each layer but the last.
 PRELUS = {"pnet": 3, "rnet": 4, "onet": 5}
 
@@ -209,7 +215,7 @@ def since(version: str, *wanted: int) -> bool:
     return tuple(int(part) for part in version.split(".")) >= wanted
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", versions(*ALL))
 def test_prelu_becomes_one_operator(version, installed, golden_outputs, tmp_path):
     cases = golden_cases("prelu")
     found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
@@ -224,7 +230,7 @@ def test_prelu_becomes_one_operator(version, installed, golden_outputs, tmp_path
         assert result.activation == {expected: 1}, case.name
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", versions(*ALL))
 def test_gelu_becomes_one_operator_or_six(version, installed, golden_outputs, tmp_path):
     cases = golden_cases("gelu")
     found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
@@ -239,7 +245,7 @@ def test_gelu_becomes_one_operator_or_six(version, installed, golden_outputs, tm
         assert result.activation == expected, case.name
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", versions(*ALL))
 def test_hard_swish_becomes_one_operator(version, installed, golden_outputs, tmp_path):
     cases = golden_cases("hard_swish")
     found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
@@ -252,7 +258,7 @@ def test_hard_swish_becomes_one_operator(version, installed, golden_outputs, tmp
             assert set(found[case.name].activation) == {"ADD", "MUL"}, case.name
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", versions(*ALL))
 def test_l2_normalization_becomes_one_operator_where_it_computes_the_same(version, installed, golden_outputs, tmp_path):
     cases = golden_cases("l2_normalization")
     found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
@@ -267,7 +273,7 @@ def test_l2_normalization_becomes_one_operator_where_it_computes_the_same(versio
         assert result.activation == {"L2_NORMALIZATION": 1}, case.name
 
 
-@pytest.mark.parametrize("version", [it for it in VERSIONS if since(it.values[0], 1, 10)])
+@pytest.mark.parametrize("version", versions(*(version for version in ALL if since(version, 1, 10))))
 def test_layer_normalization_has_nine_operators(version, installed, golden_outputs, tmp_path):
     cases = golden_cases("layer_normalization")
     found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
@@ -279,7 +285,7 @@ def test_layer_normalization_has_nine_operators(version, installed, golden_outpu
         assert ("SQUARED_DIFFERENCE" in found[case.name].operators) is kept, case.name
 
 
-@pytest.mark.parametrize("version", MTCNN)
+@pytest.mark.parametrize("version", versions("1.9", "1.12", "1.15", "2.4", "2.15", "2.21"))
 @pytest.mark.parametrize("made_with", ["tf1.9.0", "tf1.15.5"])
 def test_mtcnn_has_a_prelu_for_each_and_no_remains(made_with, version, installed, tmp_path):
     if not (corpus_folder() / "mtcnn").exists():

@@ -77,6 +77,18 @@ def depthwise_convolution(node: Any, x: np.ndarray, w: np.ndarray) -> np.ndarray
     return as_written(node, result.reshape((*result.shape[:3], -1))).astype(x.dtype)
 
 
+def transposed_convolution(node: Any, sizes: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Every window of the result gets its element of x, times the filter."""
+    x = channels_last(node, x).astype(np.float64)
+    last = [int(size) for size in sizes]
+    n, height, width, channels = [last[axis] for axis in (0, 2, 3, 1)] if channels_first(node) else last
+    places = np.arange(n * height * width * channels).reshape(n, height, width, channels)
+    seen = windows(node, places + 1.0, w.shape[:2]).astype(np.int64)  # 0 is what lies outside
+    products = np.einsum("nabo,kjio->nakbji", x, w.astype(np.float64))
+    result = np.bincount(seen.ravel(), products.ravel(), places.size + 1)[1:].reshape(places.shape)
+    return as_written(node, result).astype(w.dtype)
+
+
 def largest(node: Any, x: np.ndarray) -> np.ndarray:
     seen = windows(node, channels_last(node, x), spatial(node, "ksize"), fill=-np.inf)
     return as_written(node, seen.max(axis=(2, 4)))
@@ -93,7 +105,10 @@ def along_channels(node: Any, x: np.ndarray, vector: np.ndarray) -> np.ndarray:
 
 
 def normalised(node: Any, x: np.ndarray, scale: Any, offset: Any, mean: Any, variance: Any) -> np.ndarray:
-    assert not flag(node, "is_training")
+    """By the mean and variance given, or by the image's own where it is training."""
+    if flag(node, "is_training"):
+        axes = (0, 2, 3) if channels_first(node) else (0, 1, 2)
+        mean, variance = (function(x, axis=axes, dtype=np.float64) for function in (np.mean, np.var))
     vectors = [along_channels(node, x, item.astype(np.float64)) for item in (scale, offset, mean, variance)]
     epsilon = node.attr["epsilon"].f if "epsilon" in node.attr else 1e-4
     result = (x - vectors[2]) / np.sqrt(vectors[3] + epsilon) * vectors[0] + vectors[1]
@@ -162,6 +177,7 @@ KERNELS: dict[str, Any] = {
     "BiasAdd": lambda node, x, bias: x + along_channels(node, x, bias),
     "ConcatV2": lambda node, *parts: np.concatenate(parts[:-1], axis=int(parts[-1])),
     "Conv2D": convolution,
+    "Conv2DBackpropInput": transposed_convolution,
     "DepthToSpace": depth_to_space,
     "DepthwiseConv2dNative": depthwise_convolution,
     "ExpandDims": lambda node, x, axis: np.expand_dims(x, int(axis)),

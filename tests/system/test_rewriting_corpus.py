@@ -1,8 +1,9 @@
 """The corpus's nets, rewritten for each target, with proof: each rule moves the outputs by roundings only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf import json_format
@@ -40,6 +41,10 @@ MODELS = [
 ]
 
 
+#: PReLUs by net, from the paper (Zhang et al. 2016, figure 2): one after each layer but the last.
+PRELUS = {"pnet": 3, "rnet": 4, "onet": 5}
+
+
 @pytest.fixture(scope="module")
 def farm(shared_coordinator) -> Iterator[Client]:
     with Client(shared_coordinator.address) as client:
@@ -68,4 +73,14 @@ def test_every_rule_is_proved_for_every_target(
         for rule in proof["rules"]:
             assert "why_not" not in rule, rule
             assert all(output["of_range"] <= TOLERANCE for output in rule["outputs"]), rule
+    made = farm.inspect(tmp_path / "out" / "tflite" / "model.tflite")
+    leaves_nothing_unfused(made, PRELUS.get(Path(model.path).parent.name))
     record_property("moved", {name: max(it["of_range"] for it in proof["outputs"]) for name, proof in proofs.items()})
+
+
+def leaves_nothing_unfused(facts: Mapping[str, Any], prelus: int | None) -> None:
+    """No activation of a .tflite is an operator of its own that could be part of another, and no PReLU is in pieces."""
+    assert facts["activations"]["could_fuse_count"] == 0, facts["activations"]["separate"]
+    if prelus is not None:
+        assert facts["operations"]["PRELU"] == prelus
+        assert not {"NEG", "RELU", "MUL", "ABS", "MAXIMUM", "MINIMUM"} & set(facts["operations"])

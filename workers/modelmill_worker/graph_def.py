@@ -10,13 +10,13 @@ import re
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, BinaryIO, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
-from modelmill_worker import file_formats, tensors
+from modelmill_worker import file_formats, protobuf_wire, tensors
 from modelmill_worker.errors import StepError
 from modelmill_worker.file_formats import FileFormat
 
@@ -35,6 +35,9 @@ _PRODUCER_WITH_SCALAR_PLACEHOLDERS = 24
 
 #: Marks a constant whose content lies beside the graph (see weights_beside).
 BESIDE = "_modelmill_weights"
+
+#: Bytes of a file that are parsed at once.
+_PIECE = 4 * 2**20
 
 _REFERENCE = re.compile(r"^\^?(?P<node>[^:^]+)(:(?P<index>\d+))?$")
 
@@ -76,7 +79,54 @@ def read(path: Path) -> GraphDef:
 
     Raises StepError NOT_A_GRAPH_DEF, GRAPH_DEF_DAMAGED or EMPTY_FILE.
     """
+    if file_formats.recognise(path) is FileFormat.GRAPH_DEF:
+        graph = new_graph()
+        with path.open("rb") as file:
+            try:
+                for piece in _pieces(file):
+                    graph.MergeFromString(piece)
+            except DecodeError as error:
+                raise damaged(path.name, str(error)) from error
+        return graph
     return parse(path.read_bytes(), path.name)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """A message's bytes, some whole fields at a time: it need not be in memory as bytes and as a message at once."""
+    position, size = 0, _PIECE
+    while True:
+        file.seek(position)
+        piece = file.read(size)
+        end, wanted = _whole_fields(piece)
+        if len(piece) < size:  # the end of the file
+            yield piece
+            return
+        if end:
+            yield piece[:end]
+        position, size = position + end, max(_PIECE, wanted)
+
+
+def _whole_fields(data: bytes) -> Tuple[int, int]:
+    """Where the last field ends that is all there, and how many bytes the next one has, as far as that can be told.
+
+    data: the beginning of a message, or what follows a field of one.
+    """
+    position = 0
+    while True:
+        try:
+            tag, start = protobuf_wire.read_varint(data, position, len(data))
+            number, after = protobuf_wire.read_varint(data, start, len(data))
+        except protobuf_wire.TruncatedMessageError:
+            return position, 0
+        except protobuf_wire.MalformedMessageError:
+            return position, LARGEST_GRAPH  # protobuf may say what is wrong with the rest
+        if tag & 7 == protobuf_wire.LENGTH_DELIMITED:
+            after += number
+        elif tag & 7 != protobuf_wire.VARINT:
+            return position, LARGEST_GRAPH  # nothing that a GraphDef has
+        if after > len(data):
+            return position, after - position
+        position = after
 
 
 def parse(data: bytes, file_name: str = "the graph") -> GraphDef:
@@ -221,6 +271,14 @@ def nodes_by_name(graph: GraphDef) -> Dict[str, NodeDef]:
         twice, _ = Counter(node.name for node in graph.node).most_common(1)[0]
         raise damaged("The GraphDef", "it has two nodes named {}.".format(twice))
     return nodes
+
+
+def attribute(node: NodeDef, name: str) -> Any:
+    """The AttrValue that a node has under a name; an empty one where it has none.
+
+    ``node.attr[name]`` would add an empty one to the node, which TensorFlow refuses to import.
+    """
+    return node.attr[name] if name in node.attr else new_node("", "").attr[name]
 
 
 def shape_of_placeholder(node: NodeDef, producer: int) -> Optional[Tuple[int, ...]]:

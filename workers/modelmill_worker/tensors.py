@@ -131,8 +131,9 @@ def decode(proto: Message) -> np.ndarray:
 
 
 def _decode(proto: Message, kind: DataType, shape: Tuple[int, ...]) -> np.ndarray:
-    if kind.storage is not None and proto.tensor_content:
-        return _from_bytes(proto.tensor_content, kind, shape)
+    content = proto.tensor_content  # a copy each time that it is asked for
+    if kind.storage is not None and content:
+        return _from_bytes(content, kind, shape)
     values = getattr(proto, kind.field)
     if kind is STRING:
         return _fill(np.array(list(values), dtype=object), shape, b"")

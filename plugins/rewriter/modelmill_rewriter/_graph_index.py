@@ -61,8 +61,6 @@ class GraphIndex:
         self._source = graph
         self._nodes: Dict[str, NodeDef] = {node.name: node for node in graph.node}
         self._positions = {name: position for position, name in enumerate(self._nodes)}
-        #: Where in the message each node lies that it came with.
-        self._places = dict(self._positions)
         #: producer -> consumer -> number of edges, data and control.
         self._consumers: Dict[str, Dict[str, int]] = {name: {} for name in self._nodes}
         self._arrays = RecentArrays()
@@ -76,6 +74,8 @@ class GraphIndex:
         #: it keeps the name of, so this stays true until the name goes.
         self.layouts: Dict[str, Any] = {}
         self._shapes: Optional[shapes.Shapes] = None
+        #: What was changed since `_shapes` was worked out.
+        self._stale: Set[str] = set()
         #: What nodes were before the pass that runs changed them, by name; None where they were not there.
         self._before: Dict[str, Optional[Drawn]] = {}
         #: What each renamed node was called at first, by what it is called now.
@@ -221,6 +221,23 @@ class GraphIndex:
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
+    def renew_shapes(self) -> None:
+        """Work out anew the shapes that may be others than when they were worked out, as something was changed."""
+        if self._shapes is None:
+            return
+        if any(node.op in LOOP_OPERATIONS for node in self._nodes.values()):
+            self.forget_shapes()
+            return
+        message = self._message_like(self._nodes.values())
+        self._shapes.renew(message, self._known_ranks(), self.consumers, self._stale)
+        self._stale.clear()
+
+    def suspect(self, names: Iterable[str]) -> None:
+        """Take nodes for changed, whether this class was told or not."""
+        found = list(names)
+        self.changed.update(found)
+        self._stale.update(found)
+
     def start_pass(self) -> None:
         """Remember from now on what is changed, and what it was before."""
         self._before.clear()
@@ -282,10 +299,9 @@ class GraphIndex:
         self._first_names.update((new, self.first_name(old)) for old, new in names.items())
         self._nodes = {node.name: node for node in self._nodes.values()}
         self._new = {names.get(name, name) for name in self._new}
-        self.changed.update(self._nodes)
+        self.suspect(self._nodes)
         self._ranks = None
         self._positions = {names.get(name, name): position for name, position in self._positions.items()}
-        self._places = {names.get(name, name): place for name, place in self._places.items()}
         self._consumers = {
             names.get(name, name): {names.get(reader, reader): count for reader, count in readers.items()}
             for name, readers in self._consumers.items()
@@ -301,14 +317,18 @@ class GraphIndex:
 
     def reorder(self, names: Sequence[str]) -> None:
         """Write the nodes in this order from now on; all must be named."""
+        self.to_graph_def()  # so that every node is in the message, where its position says
         self._positions = {name: position for position, name in enumerate(names)}
+        in_order = iter([self._positions[node.name] for node in self._source.node])
+        self._source.node.sort(key=lambda _: next(in_order))
+        self._nodes = dict(zip(names, self._source.node))
 
     def replace(self, name: str, nodes: Sequence[NodeDef]) -> None:
         """Put new nodes where the node of that name was; the last of them has its name and so its consumers."""
         self._remember(name)
         self._disconnect(name, self._nodes.pop(name).input)
         self._forget(name)
-        self.changed.update(self._consumers[name])
+        self.suspect(self._consumers[name])
         self.add(nodes, name)
 
     def redirect(self, old: str, new: Tensor) -> Tuple[str, ...]:
@@ -380,12 +400,12 @@ class GraphIndex:
                 self._source.node.add().CopyFrom(self._nodes.pop(name))
                 order.append(places[name])
             else:
-                order[self._places[name]] = places[name]
+                order[self._positions[name]] = places[name]
         in_order = iter(order)
         self._source.node.sort(key=lambda _: next(in_order))
         del self._source.node[len(names) :]
         self._nodes = dict(zip(names, self._source.node))
-        self._positions, self._places = places, dict(places)
+        self._positions = places
         self._new = set()
         return self._source
 
@@ -408,6 +428,7 @@ class GraphIndex:
     def _inferred(self, tensor: Tensor) -> shapes.Known:
         if self._shapes is None:
             self._shapes = shapes.infer(self._message_like(self._nodes.values()))
+            self._stale.clear()
         elif tensor.node not in self._shapes.outputs:
             self._shapes.extend(self._message_like(self._unmet(tensor.node, self._shapes)))
         return self._shapes.of(str(tensor))
@@ -419,13 +440,14 @@ class GraphIndex:
 
     def _remember(self, name: str) -> None:
         self.changed.add(name)
+        self._stale.add(name)
         if name not in self._before and len(self._before) < _MOST_REMEMBERED:
             self._before[name] = self.draw(name)
 
     def _remove(self, name: str) -> None:
         self._remember(name)
         self._disconnect(name, self._nodes.pop(name).input)
-        self.changed.update(self._consumers.pop(name))
+        self.suspect(self._consumers.pop(name))
         self._positions.pop(name)
         self._new.discard(name)
         if self._ranks is not None:

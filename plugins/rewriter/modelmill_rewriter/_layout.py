@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Optional, Tuple
 
 from modelmill_worker import graph_def, tensors
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker.graph_def import NodeDef, attribute
 
 from modelmill_rewriter._constants import constant_value
 from modelmill_rewriter._graph_index import GraphIndex
@@ -105,14 +105,14 @@ def _of_pooling(graph: GraphIndex, node: NodeDef) -> Optional[Layout]:
 
 def _of_product(graph: GraphIndex, node: NodeDef) -> Optional[Layout]:
     shape = _constant_shape(graph, graph.data_inputs(node.name)[1])
-    column = 0 if node.attr["transpose_b"].b else 1
+    column = 0 if attribute(node, "transpose_b").b else 1
     return Layout(2, shape[column] if len(shape) == 2 else -1)
 
 
 def _filter_size(graph: GraphIndex, node: NodeDef, size: Callable[[Tuple[int, ...]], int]) -> int:
     """The number of output channels, -1 where they are not the last dimension or the filter is not constant."""
     shape = _constant_shape(graph, graph.data_inputs(node.name)[1])
-    channels_last = node.attr["data_format"].s in (b"", b"NHWC")
+    channels_last = attribute(node, "data_format").s in (b"", b"NHWC")
     return int(size(shape)) if channels_last and len(shape) == 4 else -1
 
 

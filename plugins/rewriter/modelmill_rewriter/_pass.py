@@ -108,7 +108,7 @@ class Pass(abc.ABC):
             graph.forget_shapes()
         if report.fired:
             # Also what the pass says that it changed: it may have done so behind the graph's back.
-            graph.changed.update(name for firing in report.fired for name in firing.after)
+            graph.suspect(name for firing in report.fired for name in firing.after)
             require_still_valid(graph, self.name)
             if not self.changes_interface:
                 _require_same(self.name, before, _described(graph))

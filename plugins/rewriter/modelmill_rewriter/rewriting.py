@@ -83,7 +83,7 @@ class _Kept:
         """
         if not self._fired:
             return
-        self._graph.forget_shapes()
+        self._graph.renew_shapes()
         after = self._now()
         for tensor, before in self._shapes.items():
             if not _agree(before, after.get(tensor)):

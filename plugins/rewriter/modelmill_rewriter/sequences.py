@@ -12,37 +12,60 @@ from modelmill_rewriter.rules_api import Pass
 
 #: Sequences that have a name of their own, which stands for all that is in them.
 GROUPS: Dict[str, Tuple[str, ...]] = {
+    "fuse_convolutions": ("fuse_resize_pad_and_conv", "fuse_resize_and_conv", "fuse_pad_and_conv"),
     "remove_training_nodes": (
         "remove_control_dependencies",
         "prune_unused",
         "remove_dropout",
         "remove_identities",
     ),
+    "canonical_forms": (
+        "prelu",
+        "gelu",
+        "hard_sigmoid",
+        "hard_swish",
+        "l2_normalization",
+    ),
 }
 
 #: What a graph for any other target gets. Attributes go last: rules write for the newest version that they know.
-DEFAULT = ("remove_training_nodes", "prelu", "remove_default_attributes")
+DEFAULT = ("remove_training_nodes", "prelu", "lower_operations", "remove_default_attributes")
 
-#: By the target's name. The orders agree so far: both converters know PReLU by the same spelling. Layouts go first, as
-#: converters know most patterns in NHWC only; convolutions are split when nothing more can be folded into them.
+#: By the target's name. The orders agree so far: what a rule writes for either converter it decides itself. Layouts go
+#: first, as converters know most patterns in NHWC only, but for the layer normalisation whose rows pose as channels;
+#: convolutions are split when nothing more can be folded into them.
 SEQUENCES: Dict[str, Tuple[str, ...]] = {
     "tflite": (
         "remove_training_nodes",
+        "unroll_loops",
+        "unpack_arrays",
+        "fold_constants",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
-        "prelu",
+        "fold_paddings",
+        "fold_old_batch_norms",
+        "fold_batch_norms",
+        "canonical_forms",
         "split_grouped_convolutions",
         "replace_select_operations",
+        "lower_operations",
         "remove_default_attributes",
     ),
     "tfjs": (
         "remove_training_nodes",
+        "fold_constants",
+        "layer_normalization",
         "nchw_to_nhwc",
         "remove_transposes",
         "remove_reshapes",
-        "prelu",
+        "fold_paddings",
+        "fold_old_batch_norms",
+        "fold_batch_norms",
+        "canonical_forms",
         "split_grouped_convolutions",
+        "lower_operations",
         "remove_default_attributes",
     ),
 }

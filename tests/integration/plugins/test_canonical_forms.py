@@ -76,8 +76,8 @@ def golden_case(path: Path) -> Case:
     message = text_format.Parse(text, graph_def.new_graph())
     (name,) = given["inputs"]
     dims = next(node for node in message.node if node.name == name).attr["shape"].shape.dim
-    shape = [int(size) for size in given.get("shape", [])] or [1 if dim.size == -1 else dim.size for dim in dims]
-    feed = 2 * np.random.default_rng(3).normal(size=(*shape[:1], *(max(size, 3) for size in shape[1:-1]), shape[-1]))
+    shape = [int(size) for size in given.get("shape", [])] or [8 if dim.size == -1 else dim.size for dim in dims]
+    feed = 2 * np.random.default_rng(3).normal(size=shape)
     return Case(path.name.split(".before")[0], message, feed.astype(np.float32), name, tuple(given["outputs"]))
 
 
@@ -128,11 +128,10 @@ def write(folder: Path, case: Case, message) -> None:
     """A frozen graph as the steps take it, and beside it what it is fed."""
     folder.mkdir(parents=True)
     (folder / "graph.pb").write_bytes(message.SerializeToString())
-    shape = tuple(-1 if size == 1 else size for size in case.feed.shape[:1]) + case.feed.shape[1:]
     signatures.write(
         folder,
         signatures.Signature(
-            (signatures.Tensor(case.input, f"{case.input}:0", "float32", shape),),
+            (signatures.Tensor(case.input, f"{case.input}:0", "float32", case.feed.shape),),
             tuple(signatures.Tensor(name, f"{name}:0", "float32", None) for name in case.outputs),
         ),
     )
@@ -223,6 +222,61 @@ def test_prelu_becomes_one_operator(version, installed, golden_outputs, tmp_path
         one_slope = case.name in ("scalar_alpha", "one_slope_larger", "one_slope_neg_outside") or "leaky" in case.name
         expected = "LEAKY_RELU" if one_slope and since(version, 1, 13) else "PRELU"
         assert result.activation == {expected: 1}, case.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_gelu_becomes_one_operator_or_six(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("gelu")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        result = found[case.name]
+        if case.name.startswith("exact") and not since(version, 2, 9):
+            assert result.error.startswith("UNSUPPORTED_OPERATION: TFLite has no operator for "), case.name
+            assert "Erf" in result.error, case.name
+            continue
+        assert_computes(result, golden_outputs("gelu")[case.name], case.name)
+        expected = {"GELU": 1} if since(version, 2, 9) else {"MUL": 4, "ADD": 1, "LOGISTIC": 1}
+        assert result.activation == expected, case.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_hard_swish_becomes_one_operator(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("hard_swish")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        assert_computes(found[case.name], golden_outputs("hard_swish")[case.name], case.name)
+        if since(version, 1, 15) and version != "2.0":
+            assert found[case.name].activation == {"HARD_SWISH": 1}, case.name
+        else:
+            # The relu6 is part of the addition.
+            assert set(found[case.name].activation) == {"ADD", "MUL"}, case.name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_l2_normalization_becomes_one_operator_where_it_computes_the_same(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("l2_normalization")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        result = found[case.name]
+        if case.name in ("large_epsilon", "over_rows_for_tensorflow_1.15"):
+            if since(version, 1, 10):
+                assert_computes(result, golden_outputs("l2_normalization")[case.name], case.name)
+            assert "L2_NORMALIZATION" not in result.operators, case.name
+            continue
+        assert_computes(result, golden_outputs("l2_normalization")[case.name], case.name)
+        assert result.activation == {"L2_NORMALIZATION": 1}, case.name
+
+
+@pytest.mark.parametrize("version", [it for it in VERSIONS if since(it.values[0], 1, 10)])
+def test_layer_normalization_has_nine_operators(version, installed, golden_outputs, tmp_path):
+    cases = golden_cases("layer_normalization")
+    found = convert(cases, installed(f"tf-{version}"), installed("tf-2.15"), tmp_path)
+    for case in cases:
+        assert_computes(found[case.name], golden_outputs("layer_normalization")[case.name], case.name)
+        kept = since(version, 1, 13) and case.name.startswith("core")
+        count = 8 if case.name == "without_gamma" else 9
+        assert sum(found[case.name].operators.values()) == count, case.name
+        assert ("SQUARED_DIFFERENCE" in found[case.name].operators) is kept, case.name
 
 
 @pytest.mark.parametrize("version", MTCNN)

@@ -194,7 +194,7 @@ _KERNELS: dict[str, Any] = {
     "Reshape": lambda x, shape: np.reshape(x, tuple(shape)),
     "Select": np.where,
     "SelectV2": np.where,
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
     "Softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
     "Rsqrt": lambda x: 1 / np.sqrt(x),
     "Sqrt": np.sqrt,

@@ -116,6 +116,14 @@ def test_what_nodes_tell_of_their_shapes_follows(graph, run_rules):
     assert [tensors.decode_shape(shapes[0]) for shapes in attributes] == [(2, 4), (2, 4), (8, 4)]
 
 
+def test_what_a_loop_tells_of_its_shapes_follows(graph, run_rules):
+    graph.placeholder("x", (8, 4))
+    graph.outputs.append(graph.node("y", "StatelessWhile", "x", T=None))
+    told(graph, "y", (8, 4), attribute="output_shapes")
+    held = run_rules(graph, NAME + "(shape=x:2x4)").find("y").attr["output_shapes"].list
+    assert [tensors.decode_shape(shape) for shape in held.shape] == [(2, 4)]
+
+
 def test_finds_nothing_more_in_what_it_wrote(graph, new_graph, run_rules):
     dynamic(graph, (-1, -1, -1, 3), 3)
     first = run_rules(graph, NAME + "(shape=image:1x4x4x3)")

@@ -144,6 +144,26 @@ def test_looks_up_a_deep_network_without_exhausting_the_stack(graph):
     assert layout_of(index(graph), Tensor("n100")) == Layout(2, 6)
 
 
+def test_decodes_no_weights_where_the_rest_is_not_constant(graph):
+    graph.placeholder("x", (2,), "int32")
+    graph.constant("table", np.zeros((9, 2)))
+    graph.constant("axis", 0, "int32")
+    graph.node("y", "GatherV2", "table", "x", "axis")
+    found = index(graph)
+    assert found.constant(Tensor("y")) is None
+    assert found._arrays.get("table") is None
+
+
+def test_computes_no_constant_that_is_much_larger_than_what_it_is_computed_from(graph):
+    graph.constant("shape", [3000, 1000], "int32")
+    graph.constant("zero", 0)
+    graph.node("y", "Fill", "shape", "zero")
+    assert index(graph).constant(Tensor("y")) is None
+    graph.constant("large", np.ones((3000, 1000)))
+    graph.node("z", "Neg", "large")
+    assert index(graph).constant(Tensor("z")).shape == (3000, 1000)
+
+
 @pytest.mark.parametrize(
     ("operation", "inputs", "expected"),
     [

@@ -164,6 +164,40 @@ class Network:
         self.put("Tile", self.last, self.numbers("times", [1, 2, 1, 1]), Tmultiples="int32")
         self.shape = (n, 2 * c, h, w)
 
+    def grow(self, computed=False):
+        """A transposed convolution, told its result's sizes or computing them."""
+        n, c, h, w = self.shape
+        self.shape = (n, 2, 2 * h, 2 * w)
+        sizes = self.numbers("sizes", self.shape)
+        x = self.last
+        if computed:
+            self.put("Shape", x, out_type="int32")
+            self.put("Mul", self.last, self.numbers("factors", [1, 1, 2, 2]), T="int32")
+            limits = [self.numbers("limit", [value]) for value in (2, 4, 1)]
+            self.put("StridedSlice", self.last, *limits, T="int32", Index="int32")
+            first = self.numbers("first", [n, 2])
+            sizes = self.put("ConcatV2", first, self.last, self.numbers("axis", 0), T="int32", N=2, Tidx="int32")
+        given = {"strides": (1, 1, 2, 2), "padding": b"SAME", "data_format": b"NCHW"}
+        self.put("Conv2DBackpropInput", sizes, self.constant("w", 3, 2, 2, c), x, **given)
+
+    def grow_by_its_shape(self):
+        self.grow(computed=True)
+
+    def pad_by_its_shape(self):
+        """Columns as many as there are channels."""
+        n, c, h, w = self.shape
+        x = self.last
+        self.put("Shape", x, out_type="int32")
+        turned = self.put("Reshape", self.last, self.numbers("sizes", [4, 1]), T="int32", Tshape="int32")
+        begin, end, step = (self.numbers("limit", [value]) for value in (1, 2, 1))
+        count = self.put("StridedSlice", turned, begin, end, step, T="int32", Index="int32")
+        zero = self.numbers("zero", [[0], [0], [0]])
+        column = self.put("ConcatV2", zero, count, self.numbers("axis", 0), T="int32", N=2, Tidx="int32")
+        zeros = self.numbers("zeros", [[0], [0], [0], [0]])
+        pads = self.put("ConcatV2", zeros, column, self.numbers("axis", 1), T="int32", N=2, Tidx="int32")
+        self.put("Pad", x, pads, Tpaddings="int32")
+        self.shape = (n, c, h, w + c)
+
     # what ends a network
 
     def nothing(self):
@@ -228,6 +262,9 @@ LAYERS = [
     "depth",
     "cut",
     "tile",
+    "grow",
+    "grow_by_its_shape",
+    "pad_by_its_shape",
 ]
 ENDS = [
     "nothing",
@@ -252,9 +289,32 @@ def networks(draw):
     return draw(strategies.integers(0, 2**16)), shape, layers, draw(strategies.sampled_from(ENDS))
 
 
-def built(new_graph, network, dtype="float32", declared=None):
+class Surrounded(Network):
+    """The same over operations that say NHWC, each between two Transposes."""
+
+    def put(self, operation, *inputs, **attributes):
+        if attributes.get("data_format") != b"NCHW":
+            return super().put(operation, *inputs, **attributes)
+        operands = list(inputs)
+        image = 2 if operation == "Conv2DBackpropInput" else 0
+        operands[image] = super().put("Transpose", inputs[image], self.numbers("perm", TO_LAST), Tperm="int32")
+        if image:
+            order, axis = self.numbers("order", TO_LAST), self.numbers("axis", 0)
+            given = {"Tparams": "int32", "Tindices": "int32", "Taxis": "int32"}
+            operands[0] = super().put("GatherV2", inputs[0], order, axis, T=None, **given)
+        for name, value in attributes.items():
+            if isinstance(value, tuple):
+                pairs = [
+                    value[2 * axis : 2 * axis + 2] if len(value) == 8 else value[axis : axis + 1] for axis in TO_LAST
+                ]
+                attributes[name] = tuple(size for pair in pairs for size in pair)
+        last = super().put(operation, *operands, **{**attributes, "data_format": b"NHWC"})
+        return super().put("Transpose", last, self.numbers("perm", [0, 3, 1, 2]), Tperm="int32")
+
+
+def built(new_graph, network, dtype="float32", declared=None, kind=Network):
     seed, shape, layers, end = network
-    made = Network(new_graph(), shape, dtype, seed, declared)
+    made = kind(new_graph(), shape, dtype, seed, declared)
     for layer in layers:
         made.conv(4) if layer == "conv" else getattr(made, layer)()
     getattr(made, end)()
@@ -352,6 +412,50 @@ def test_tflite_computes_what_was_computed_before(network, new_graph, run_rules,
     np.testing.assert_allclose(found, before, rtol=1e-4, atol=1e-5 * np.abs(before).max())
 
 
+@given(network=networks(), inputs=strategies.booleans())
+@settings(max_examples=100)
+def test_transposes_around_each_operation_become_fewer(network, inputs, new_graph, run_rules, compute):
+    made = built(new_graph, network, kind=Surrounded)
+    rewritten = run_rules(made.graph, NchwToNhwc(inputs=inputs))
+    x = fed(network)
+    shape = [dim.size for dim in rewritten.find("x").attr["shape"].shape.dim]
+    turns = shape != list(x.shape) or (inputs and rewritten.reports[0].note != "")
+    before = compute(made.graph.message, {"x": x}, made.graph.outputs)[0]
+    after = compute(rewritten.message, {"x": turned(x) if turns else x}, made.graph.outputs)[0]
+    assert_close(after, before, "float32")
+    counts = [[node.op for node in item.node].count("Transpose") for item in (made.graph.message, rewritten.message)]
+    assert counts[1] < counts[0] if rewritten.fired else counts[1] == counts[0]
+
+
+@pytest.mark.parametrize("network", TYPICAL, ids=[network[3] for network in TYPICAL])
+@pytest.mark.parametrize("inputs", [False, True])
+def test_a_typical_network_with_transposes_around_each_operation_keeps_that_of_its_input(
+    network, inputs, new_graph, run_rules
+):
+    made = built(new_graph, network, kind=Surrounded)
+    rewritten = run_rules(made.graph, NchwToNhwc(inputs=inputs))
+    assert rewritten.operations.count("Transpose") == (0 if inputs else 1)
+
+
+def test_leaves_transposes_alone_when_no_fewer_would_be_left(graph, run_rules):
+    """Between them lies what works on NCHW images only."""
+    made = Surrounded(graph, (1, 2, 4, 4))
+    made.conv(2)
+    made.softmax()
+    made.conv(2)
+    graph.outputs.append(made.last)
+    assert run_rules(graph, NAME).fired == 0
+
+
+def test_sizes_that_are_computed_are_put_in_order(new_graph, run_rules):
+    network = (0, (1, 2, 3, 3), ["conv", "grow_by_its_shape"], "nothing")
+    rewritten = run_rules(built(new_graph, network, declared=(-1, 2, -1, -1)).graph, NAME)
+    assert (
+        rewritten.operations.count("GatherV2") == 2
+    )  # the Shape's result, and the sizes of the transposed convolution
+    assert rewritten.operations.count("Transpose") == 2  # of the input and of the output
+
+
 def test_transpositions_that_were_there_go(graph, run_rules, compute):
     """As where NHWC operations lie between NCHW ones: the way there and back cancels."""
     made = Network(graph, (1, 3, 4, 4))
@@ -398,6 +502,11 @@ def test_finds_nothing_more_in_what_it_wrote(new_graph, run_rules):
     first = run_rules(made.graph, NAME)
     second = run_rules(new_graph(first.message, ["x"], made.graph.outputs), NAME)
     assert (first.fired > 0, second.fired) == (True, 0)
+
+
+def test_is_an_edit_only_where_it_changes_inputs_or_outputs():
+    chosen = [NchwToNhwc(), NchwToNhwc(inputs=True), NchwToNhwc(outputs=True)]
+    assert [item.changes_interface for item in chosen] == [False, True, True]
 
 
 def test_leaves_alone_what_says_nhwc(graph, run_rules):

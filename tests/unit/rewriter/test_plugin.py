@@ -8,7 +8,7 @@ from pathlib import Path
 import modelmill_rewriter
 import numpy as np
 import pytest
-from modelmill_rewriter import RewriteOptions
+from modelmill_rewriter import RewriteOptions, steps
 from modelmill_rewriter.sequences import GROUPS, passes_for
 from modelmill_worker import graph_def, options, signature
 from modelmill_worker.errors import StepError
@@ -194,3 +194,13 @@ def test_spells_every_prelu_of_mtcnn_for_the_converters(tmp_path, version, net, 
     alphas = [graph_def.constant_value(node) for node in rewritten.node if node.name.endswith("minus_alpha")]
     assert [alpha.ndim for alpha in alphas].count(3) >= 3
     assert all(np.isfinite(alpha).all() for alpha in alphas)
+
+
+def test_the_signature_tells_the_sizes_that_were_fixed(tmp_path, model):
+    edits = tmp_path / "edits"
+    edits.mkdir()
+    (edits / "edits.txt").write_text('fix_input_shapes(shape="x:3,2")\n')
+    step = step_for(tmp_path, model, named(["x"], ["y"]))
+    step.inputs["edits"] = Tree("graph.edits", edits, ("edits.txt",))
+    assert steps.edit(step)["notes"] == ["x is [3, 2] now and was [?, 2]."]
+    assert signature.read(step.output) == named(["x"], ["y"], (3, 2))

@@ -2,6 +2,7 @@
 
 import cProfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -19,6 +20,7 @@ from modelmill_rewriter.rules_api import (
     relu,
     value,
 )
+from modelmill_rewriter.sequences import known_names
 from modelmill_worker.errors import StepError
 
 
@@ -189,6 +191,22 @@ def test_every_rule_tells_its_algebra_and_has_a_name_of_its_own():
         module = __import__(type(item).__module__, fromlist=["_"])
         assert "After:" in module.__doc__ or "->" in module.__doc__
         assert item.summary.endswith(".")
+
+
+def test_the_readme_names_every_rule_and_every_group():
+    text = (Path(__file__).parents[3] / "plugins" / "rewriter" / "README.md").read_text(encoding="utf-8")
+    assert [name for name in known_names() if f"`{name}" not in text] == []
+
+
+def test_every_rule_has_golden_pairs():
+    golden = Path(__file__).parent / "golden"
+    lacking = [item.name for item in PASSES if not list((golden / item.name).glob("*.before.pbtxt"))]
+    # Its value is a file beside the edits; test_edits.py has its pairs.
+    assert lacking == ["replace_constant"]
+
+
+def test_every_rule_lies_in_the_file_of_its_name():
+    assert [item.name for item in PASSES if type(item).__module__.rpartition(".")[2] != item.name] == []
 
 
 def prelu_chain(graph, count, every=1):

@@ -5,9 +5,10 @@ first input tells, less what a second walk over the loop contradicts. Functions 
 with what is known of the arguments.
 """
 
+import heapq
 from collections import ChainMap, deque
 from dataclasses import replace
-from typing import Deque, Dict, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Deque, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from modelmill_worker import graph_def, tensors
 from modelmill_worker.errors import StepError
@@ -87,6 +88,36 @@ class Shapes:
         self.outputs.update(walk.onto(list(graph.node), self.outputs))
         self.called.update(walk.called)
 
+    def renew(
+        self,
+        graph: GraphDef,
+        ranks: Mapping[str, float],
+        consumers: Callable[[str], Iterable[str]],
+        changed: Iterable[str],
+    ) -> None:
+        """Work out anew the shapes of nodes that were changed, and of what follows from those that differ.
+
+        graph: all of it as it is now; one without loops of TensorFlow 1. ranks: greater than those of what a node reads.
+        """
+        by_name = {node.name: node for node in graph.node}
+        walk = _Walk(_library(graph), int(graph.versions.producer), 0, _Visits())
+        for name in [name for name in self.outputs if name not in by_name]:
+            del self.outputs[name]
+        waiting = [(ranks[name], name) for name in set(changed) if name in by_name]
+        queued = {name for _, name in waiting}
+        heapq.heapify(waiting)
+        while waiting:
+            _, name = heapq.heappop(waiting)
+            before = self.outputs.get(name, ())
+            after = walk.node(by_name[name], self.outputs, by_name, {})
+            self.outputs[name] = after
+            if not _same(before, after):
+                further = [(ranks[reader], reader) for reader in consumers(name) if reader not in queued]
+                queued.update(reader for _, reader in further)
+                for item in further:
+                    heapq.heappush(waiting, item)
+        self.called.update(walk.called)
+
 
 def infer(graph: GraphDef, input_shapes: Optional[Mapping[str, Shape]] = None) -> Shapes:
     """The shapes of all tensors of a graph.
@@ -133,11 +164,9 @@ class _Walk:
     ) -> Dict[str, Outputs]:
         known: Dict[str, Outputs] = {name: (argument,) for name, argument in (arguments or {}).items()}
         by_name = {node.name: node for node in nodes}
-        feeders = {
-            node.name: [graph_def.node_name(reference) for reference in graph_def.data_inputs(node)] for node in nodes
-        }
+        feeders = _feeders(by_name)
         for name in _in_order(nodes, feeders, set(known)):
-            known[name] = self._node(by_name[name], known, by_name, given)
+            known[name] = self.node(by_name[name], known, by_name, given)
         merges = [node.name for node in nodes if node.op in _MERGES]
         if merges:
             self._settle(merges, nodes, feeders, known, by_name, given)
@@ -148,12 +177,10 @@ class _Walk:
         found: Dict[str, Outputs] = {}
         known = ChainMap(found, there)  # type: ignore[arg-type]
         by_name = {node.name: node for node in nodes}
-        feeders = {
-            node.name: [graph_def.node_name(reference) for reference in graph_def.data_inputs(node)] for node in nodes
-        }
+        feeders = _feeders(by_name)
         outside = {name for names in feeders.values() for name in names if name in there}
         for name in _in_order(nodes, feeders, outside):
-            found[name] = self._node(by_name[name], known, by_name, {})
+            found[name] = self.node(by_name[name], known, by_name, {})
         return found
 
     def _settle(
@@ -182,18 +209,19 @@ class _Walk:
             if name not in known:  # on a circle that is no loop
                 continue
             before = known[name]
-            after = self._node(by_name[name], known, by_name, given)
+            after = self.node(by_name[name], known, by_name, given)
             if not _same(before, after):
                 known[name] = after
                 waiting.extend(consumers[name])
 
-    def _node(
+    def node(
         self,
         node: NodeDef,
         known: Mapping[str, Outputs],
         by_name: Mapping[str, NodeDef],
         given: Mapping[str, Shape],
     ) -> Outputs:
+        """What is known of the outputs of a node, by what is known of those that it reads."""
         inputs = [_fed(reference, known, by_name) for reference in graph_def.data_inputs(node)]
         operation = Operation(node, inputs, self._producer)
         try:
@@ -304,6 +332,18 @@ def _walk_function(function: object, arguments: Sequence[Known], walk: _Walk) ->
     return Shapes(outputs, walk.called), results
 
 
+def _feeders(nodes: Mapping[str, NodeDef]) -> Dict[str, List[str]]:
+    """The nodes that each node reads."""
+    return {
+        name: [
+            entry if entry in nodes else graph_def.node_name(entry)  # most entries are plain names
+            for entry in node.input
+            if not entry.startswith("^")
+        ]
+        for name, node in nodes.items()
+    }
+
+
 def _in_order(nodes: Sequence[NodeDef], feeders: Mapping[str, Sequence[str]], there: Set[str]) -> List[str]:
     """The nodes' names, each after those that feed it; the way back into a loop does not count.
 
@@ -340,6 +380,9 @@ def _op(by_name: Mapping[str, NodeDef], name: str) -> str:
 
 def _fed(reference: str, known: Mapping[str, Outputs], by_name: Mapping[str, NodeDef]) -> Known:
     """What is known of an input, written as in a graph ("x:1") or as in a function ("x:output:0")."""
+    outputs = known.get(reference, ())
+    if outputs:
+        return outputs[0]
     name, _, rest = reference.partition(":")
     outputs = known.get(name, ())
     argument, _, number = rest.rpartition(":")
@@ -382,6 +425,8 @@ def _possible(shape: Shape) -> Shape:
     """A shape that TensorFlow could hold; what a damaged graph claims beyond that is taken as unknown."""
     if shape is None or len(shape) > _LARGEST_RANK:
         return None
+    if not shape or (min(shape) >= 0 and max(shape) <= _LARGEST_SIZE):
+        return shape
     return tuple(size if 0 <= size <= _LARGEST_SIZE else -1 for size in shape)
 
 

@@ -30,7 +30,7 @@ class Known:
     @property
     def is_whole(self) -> bool:
         """Whether rank and all dimensions are known."""
-        return self.shape is not None and all(size >= 0 for size in self.shape)
+        return self.shape is not None and (not self.shape or min(self.shape) >= 0)
 
 
 def value_of(items: Any) -> Value:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 import numpy as np
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker.graph_def import NodeDef, attribute
 from modelmill_worker.tensors import FLOATING
 
 from modelmill_rewriter.rules_api import (
@@ -81,7 +81,7 @@ def channels_of(match: Match) -> Optional[Channels]:
     elif node.op == "Conv2DBackpropInput":
         count = filter_.shape[2]
     elif node.op == "MatMul":
-        count = filter_.shape[0] if node.attr["transpose_b"].b else filter_.shape[1]
+        count = filter_.shape[0] if attribute(node, "transpose_b").b else filter_.shape[1]
     else:
         count = filter_.shape[-1]
     return Channels(int(count), 1 if is_channels_first(node) else -1)
@@ -89,7 +89,7 @@ def channels_of(match: Match) -> Optional[Channels]:
 
 def is_channels_first(node: NodeDef) -> bool:
     """Whether an operation's data format has the channels behind the batch."""
-    return "data_format" in node.attr and node.attr["data_format"].s in _CHANNELS_FIRST
+    return attribute(node, "data_format").s in _CHANNELS_FIRST
 
 
 def weights(match: Match) -> Optional[np.ndarray]:
@@ -196,7 +196,7 @@ def scaling(match: Match, factor: np.ndarray) -> Verdict:
 def _ranges_lie_along(match: Match, factor: np.ndarray) -> bool:
     """Whether a FakeQuant for each channel, which is along the filter's last axis, is along the output's channels."""
     node = match.node("linear")
-    if node.op == "Conv2DBackpropInput" or (node.op == "MatMul" and node.attr["transpose_b"].b):
+    if node.op == "Conv2DBackpropInput" or (node.op == "MatMul" and attribute(node, "transpose_b").b):
         return False
     array = weights(match)
     return array is not None and array.shape[-1] == factor.size
@@ -227,7 +227,7 @@ def _along(node: NodeDef, factor: np.ndarray, shape: Tuple[int, ...]) -> np.ndar
         return factor.reshape((1, 1) + shape[2:])
     if node.op == "Conv2DBackpropInput":
         return factor.reshape((1, 1, -1, 1))
-    if node.op == "MatMul" and node.attr["transpose_b"].b:
+    if node.op == "MatMul" and attribute(node, "transpose_b").b:
         return factor.reshape((-1, 1))
     return factor
 

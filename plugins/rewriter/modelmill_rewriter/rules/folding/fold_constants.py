@@ -28,7 +28,6 @@ from modelmill_worker.graph_def import NodeDef, node_name
 
 from modelmill_rewriter._kernels import OPERATIONS, ComputationError, TooLargeError, compute, result_type
 from modelmill_rewriter._operations import FORWARDING
-from modelmill_rewriter._order import topological_order
 from modelmill_rewriter.rules_api import (
     Firing,
     GraphIndex,
@@ -98,8 +97,7 @@ class _Folding:
 
     def walk(self) -> None:
         """Fold all that can be folded."""
-        nodes = {name: self._graph.node(name) for name in self._graph.names()}
-        for name in topological_order(nodes)[0]:
+        for name in self._graph.in_data_order(self._graph.names()):
             self._visit(name)
         used = dict.fromkeys(source for folded in self._folded for source in self._sources[folded])
         for source in used:

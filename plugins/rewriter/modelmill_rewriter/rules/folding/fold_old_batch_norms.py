@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Optional
 
 import numpy as np
+from modelmill_worker.graph_def import attribute
 
 from modelmill_rewriter.rules.folding import _about_linear as about
 from modelmill_rewriter.rules_api import YES, Builder, Match, Pattern, Rule, Tensor, Verdict, either, no, op, value
@@ -92,8 +93,8 @@ def _affine(match: Match) -> Optional[_Affine]:
     root = match.root_node
     with np.errstate(all="ignore"):
         if root.op == _OLD:
-            factor = 1 / np.sqrt(variance + root.attr["variance_epsilon"].f)
-            if root.attr["scale_after_normalization"].b:
+            factor = 1 / np.sqrt(variance + attribute(root, "variance_epsilon").f)
+            if attribute(root, "scale_after_normalization").b:
                 factor = factor * gamma
         else:
             epsilon = root.attr["epsilon"].f if "epsilon" in root.attr else 1e-4

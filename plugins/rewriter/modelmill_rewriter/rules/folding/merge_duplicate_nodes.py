@@ -20,7 +20,7 @@ from typing import Counter as CounterOf
 from modelmill_worker import graph_def, op_versions_table, tensors, weights_beside
 from modelmill_worker.graph_def import NodeDef, is_control, node_name
 
-from modelmill_rewriter._order import LOOP_OPERATIONS, topological_order
+from modelmill_rewriter._order import LOOP_OPERATIONS
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Report, Target
 
 #: What a node is told apart by, compared by value.
@@ -62,7 +62,7 @@ def _groups(graph: GraphIndex) -> List[List[str]]:
     groups: Dict[_Key, List[str]] = {}
     #: The first met of those that are the same, by each one's name.
     same: Dict[str, str] = {}
-    for name in topological_order(nodes)[0]:
+    for name in graph.in_data_order(nodes):
         node = nodes[name]
         if node.op not in kinds:
             kinds[node.op] = _is_stateless(node.op)

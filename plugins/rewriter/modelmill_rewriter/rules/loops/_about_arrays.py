@@ -108,7 +108,9 @@ class Reading:
         """What the array holds that an input stands for."""
         found = self._contents.get(self.inputs[number])
         if found is None:
-            raise StaysAnArray("its {!r} reads {}, which is no array's".format(self.node.name, self.inputs[number]))
+            raise StaysAnArray(
+                "its {!r} reads {!r}, which is no array's".format(self.node.name, str(self.inputs[number]))
+            )
         return found
 
     def indices(self, number: int) -> np.ndarray:
@@ -116,7 +118,7 @@ class Reading:
         value = self._values.of(self.inputs[number])
         if value is None:
             raise StaysAnArray(
-                "its {!r} reads {}, which is not constant".format(self.node.name, str(self.inputs[number]))
+                "its {!r} reads {!r}, which is not constant".format(self.node.name, str(self.inputs[number]))
             )
         return value
 
@@ -135,7 +137,7 @@ class Reading:
         """The size of an input's first axis. Raises StaysAnArray where it is not known."""
         shape = self._graph.shape(self.inputs[number])
         if not shape or shape[0] < 0:
-            raise StaysAnArray("how many elements {} has is not known".format(str(self.inputs[number])))
+            raise StaysAnArray("how many elements {!r} has is not known".format(str(self.inputs[number])))
         return shape[0]
 
 

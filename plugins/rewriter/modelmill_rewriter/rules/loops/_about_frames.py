@@ -36,10 +36,8 @@ class FrameReader:
         self._places = places
         self._frame = frame
         self.members: Tuple[str, ...] = tuple(name for name, place in places.items() if place.frames == frame)
-        self._enters: List[NodeDef] = []
-        self._merges: List[NodeDef] = []
-        self._switches: List[NodeDef] = []
-        self._conditions: List[NodeDef] = []
+        #: The nodes that lead out of the frame; known once it is read.
+        self.exits: List[str] = []
 
     @property
     def name(self) -> str:
@@ -127,10 +125,16 @@ class FrameReader:
             variables[Tensor(switch.name, 1)] = number
             for consumer in self._graph.consumers(switch.name):
                 if self._graph.node(consumer).op == "Exit":
-                    outputs[Tensor(consumer)] = number
+                    self.exits.append(consumer)
+                    if self._is_read(consumer):
+                        outputs[Tensor(consumer)] = number
                 elif Tensor(switch.name) in self._graph.data_inputs(consumer):
                     raise StaysALoop("its {!r} reads {!r} when the loop has ended".format(consumer, switch.name))
         return variables, outputs
+
+    def _is_read(self, leaving: str) -> bool:
+        readers = self._graph.consumers(leaving)
+        return leaving in self._graph.kept or any(Tensor(leaving) in self._graph.data_inputs(name) for name in readers)
 
     def _is_conditional(self, name: str, condition: str) -> bool:
         """Whether a condition inside the loop decides over a node; those around the loop are loops' own."""

@@ -25,11 +25,12 @@ def computed(node: NodeDef, operands: Sequence[Optional[np.ndarray]]) -> Optiona
     Only the first output is meant. An operation that TensorFlow would refuse gives None as well.
     """
     kernel = _KERNELS.get(node.op)
-    if kernel is None or any(operand is None or not _is_small(operand) for operand in operands):
+    known = [operand for operand in operands if operand is not None and _is_small(operand)]
+    if kernel is None or len(known) < len(operands):
         return None
     try:
         with np.errstate(all="raise"):
-            result = np.asarray(kernel(node, operands))
+            result = np.asarray(kernel(node, known))
     except (ArithmeticError, IndexError, TypeError, ValueError):
         return None
     return result if _is_small(result) and result.dtype.kind in "iub" else None
@@ -84,12 +85,11 @@ class SmallValues:
         if self._graph.node(source.node).op != "Shape":
             return None
         shape = self._graph.shape(self._graph.data_inputs(source.node)[0])
-        bounds = [self.of(operand, depth + 1) for operand in operands[1:]]
+        bounds: List[Optional[np.ndarray]] = [self.of(operand, depth + 1) for operand in operands[1:]]
         if shape is None or any(bound is None for bound in bounds):
             return None
-        part = computed(
-            node, [np.asarray(shape, _dtype(self._graph.node(source.node), "out_type") or "int32")] + bounds
-        )
+        sizes = np.asarray(shape, _dtype(self._graph.node(source.node), "out_type") or "int32")
+        part = computed(node, [sizes, *bounds])
         return None if part is None or (part < 0).any() else part
 
 
@@ -100,8 +100,8 @@ _OF_SHAPES: Dict[str, Callable[[Sequence[int]], Any]] = {
 }
 
 
-def _is_small(array: Optional[np.ndarray]) -> bool:
-    return array is not None and array.size <= _LARGEST
+def _is_small(array: np.ndarray) -> bool:
+    return bool(array.size <= _LARGEST)
 
 
 def _number(node: NodeDef, attribute: str) -> int:

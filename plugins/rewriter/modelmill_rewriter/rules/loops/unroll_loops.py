@@ -99,7 +99,7 @@ class _Work:
                 continue
             if len(frame) > 1:
                 _bind(nodes, loop)
-            self._put(loop, nodes, outputs, reader.members)
+            self._put(loop, nodes, outputs, (*reader.members, *reader.exits))
 
     def unroll_whiles(self) -> None:
         """Each loop of TensorFlow 2 outside of functions, and those that come out of its body."""
@@ -139,13 +139,14 @@ class _Work:
         for node in handing_on:
             graph.replace(node.name, [node])
         kept = {node.name for node in handing_on}
-        ends = [output.node for output in outputs if output.node not in kept]
-        leaving = set(gone) | set(ends)
+        leaving = set(gone) - kept
         feeding = [tensor.node for name in leaving for tensor in graph.data_inputs(name) if tensor.node not in leaving]
         self._release(leaving, outputs)
         graph.retain(name for name in graph.names() if name not in leaving)
         graph.remove_unused(feeding)
-        self.fired.append(Firing(tuple(sorted(leaving | kept)), tuple(node.name for node in nodes) + tuple(kept)))
+        graph.remove_unused(node.name for node in reversed(nodes))
+        made = tuple(node.name for node in nodes if node.name in graph)
+        self.fired.append(Firing(tuple(sorted(leaving | kept)), made + tuple(sorted(kept))))
 
     def _handing_on(self, output: Tensor, now: Tensor) -> Optional[NodeDef]:
         """Let readers of an output read what stands for it now; where its node must stay, one that hands it on."""

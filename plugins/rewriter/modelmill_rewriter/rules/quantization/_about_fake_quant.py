@@ -51,7 +51,7 @@ def nudged(low: float, high: float, bits: int = 8, narrow: bool = False) -> Opti
     steps = np.float32(_steps(bits, narrow))
     step = (np.float32(high) - np.float32(low)) / steps
     below = np.clip(np.floor(-np.float32(low) / step + np.float32(0.5)), 0, steps)
-    return Range(float(-below * step), float((steps - below) * step), bits, narrow)
+    return Range(float(np.float32(0) - below * step), float((steps - below) * step), bits, narrow)
 
 
 def range_of(graph: GraphIndex, name: str) -> Optional[Range]:

@@ -7,7 +7,7 @@ import re
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from modelmill_worker import tensors
-from modelmill_worker.graph_def import NodeDef
+from modelmill_worker.graph_def import NodeDef, attribute
 from modelmill_worker.shapes.known import axis_of, broadcast, product
 
 from modelmill_rewriter.rules_api import GraphIndex, Tensor
@@ -67,8 +67,7 @@ class _Asked:
     @property
     def channel_axis(self) -> int:
         """Of an image, as `data_format` says."""
-        written_first = "data_format" in self.node.attr and self.node.attr["data_format"].s.startswith(b"NC")
-        return 1 if written_first else -1
+        return 1 if attribute(self.node, "data_format").s.startswith(b"NC") else -1
 
 
 def _check(names: str) -> Callable[[Check], Check]:
@@ -201,7 +200,7 @@ def _squeezed(asked: _Asked) -> Optional[str]:
     shape = asked.shape(0)
     if shape is None or "squeeze_dims" not in asked.node.attr:
         return None
-    axes = asked.node.attr["squeeze_dims"].list.i
+    axes = attribute(asked.node, "squeeze_dims").list.i
     places = [axis_of(axis, len(shape)) for axis in axes]
     if all(place is not None and not _differ(shape[place], 1) for place in places):
         return None

@@ -21,7 +21,7 @@ from modelmill_rewriter.rules.shapes._about_layout_changes import (
     is_channels_first,
     product_with_a_row,
 )
-from modelmill_rewriter.rules.shapes._about_layouts import TO_FIRST
+from modelmill_rewriter.rules.shapes._about_layouts import TO_FIRST, TO_LAST
 from modelmill_rewriter.rules_api import OUTSIDE, GraphIndex, Place, Refusal, Tensor, places
 
 _PADDING = ("Pad", "PadV2", "MirrorPad")
@@ -50,13 +50,34 @@ class Plan:
         order = topological_order({name: graph.node(name) for name in graph.names()})[0]
         first = [name for name in order if is_channels_first(graph.node(name))]
         self._first = frozenset(name for name in first if self._may_change(name))
-        self._leading = self._leading_to_images(order) if self._first else frozenset()
+        self._leading = self._leading_to_images(order) if self._first or with_inputs else frozenset()
         for name in order:
             self._look_at(name)
 
     def is_last(self, tensor: Tensor) -> bool:
         """Whether the tensor can be had with its channels last without a Transpose."""
         return tensor in self.turned or tensor in self.sources
+
+    def saves_transposes(self) -> bool:
+        """Whether fewer Transposes are left than there are."""
+        gone = sum(change.operation == "Identity" for change in self.changes.values())
+        gone += sum(self._is_read_turned_only(tensor) for tensor in self.sources)
+        read = {
+            tensor
+            for name, change in self.changes.items()
+            for tensor, form in zip(self._graph.data_inputs(name), change.operands)
+            if form is Form.LAST and not self.is_last(tensor)
+        }
+        return gone > len(read) + sum(not self._is_read_turned_only(tensor) for tensor in self.turned)
+
+    def _is_read_turned_only(self, tensor: Tensor) -> bool:
+        """Whether nobody needs the image with its channels first."""
+        for reader in self._graph.consumers(tensor.node):
+            operands = self.changes[reader].operands if reader in self.changes else ()
+            for at, read in enumerate(self._graph.data_inputs(reader)):
+                if read == tensor and (at >= len(operands) or operands[at] is not Form.LAST):
+                    return False
+        return tensor.node not in self._graph.kept or tensor.node in self.placeholders
 
     def node(self, name: str) -> Node:
         """A node with what is planned so far."""
@@ -71,7 +92,7 @@ class Plan:
             self._look_at_input(name, node)
         elif is_channels_first(node):
             self._look_at_first(name)
-        elif self._first and self._may_change(name):
+        elif self._may_change(name):
             self._look_at_other(name)
 
     def _look_at_input(self, name: str, node: NodeDef) -> None:
@@ -134,7 +155,11 @@ class Plan:
         """Whether a node takes what another gives out for an image, which it will want with its channels last."""
         if reader in self._first:
             return self._graph.data_inputs(reader)[image_operand(self._graph.node(reader))] == Tensor(name)
-        return reader in leading
+        return reader in leading or (self._with_inputs and self._turns_to_last(reader))
+
+    def _turns_to_last(self, name: str) -> bool:
+        node = self.node(name)
+        return node.definition.op == "Transpose" and node.numbers(1) == TO_LAST and self._may_change(name)
 
     def _leading_to_images(self, order: List[str]) -> FrozenSet[str]:
         """What only leads up to NCHW operations, one image at a time: it can as well come behind the Transpose."""

@@ -1,6 +1,6 @@
 """Changes a graph as a plan says: the planned nodes, and a Transpose wherever one order meets the other."""
 
-from typing import Dict, FrozenSet, Iterable, List, Tuple
+from typing import Dict, Iterable, List, Set, Tuple
 
 import numpy as np
 from modelmill_worker import graph_def, tensors
@@ -37,6 +37,8 @@ class Writer:
         self._as_last: Dict[Tensor, Tensor] = {}
         self._constants: Dict[Tuple[Tensor, Tuple[int, ...], bytes], Tensor] = {}
         self._added: List[str] = []
+        #: What reads an image in the order that it wants: changed and added nodes.
+        self._ours: Set[str] = set()
         self._lost: List[str] = []
         self._needing_first: Dict[str, None] = {}
 
@@ -48,18 +50,22 @@ class Writer:
         names = {name: self._room_for(name) for name in plan.changes}
         for name, change in plan.changes.items():
             self._change(names[name], change)
+        self._ours.update(names.values())
         for tensor in sorted(plan.turned):
-            self._serve_the_others(tensor, frozenset(names.values()))
+            self._serve_the_others(tensor)
+        self._leave_out_what_only_hands_on()
         removed = graph.remove_unused(self._lost)
         graph.forget_shapes()
         return self._told(rule, names, removed)
 
     def _told(self, rule: str, names: Dict[str, str], removed: Tuple[str, ...]) -> Report:
         first = self._plan.written_for_images
-        others = tuple(name for name in self._plan.changes if name not in set(first))
+        said_nchw = frozenset(first)
+        others = tuple(name for name in self._plan.changes if name not in said_nchw)
         fired = [Firing((name,), (names[name],)) for name in first]
         around = Firing(
-            others + removed, tuple(names[name] for name in others) + tuple(n for n in self._added if n in self._graph)
+            others + removed,
+            tuple(name for name in [*(names[name] for name in others), *self._added] if name in self._graph),
         )
         fired.extend([around] if around.before or around.after else [])
         refused = self._plan.refused + [
@@ -133,14 +139,13 @@ class Writer:
         assert isinstance(wanted, np.ndarray)
         return self._constant(reader, tensor, wanted)
 
-    def _serve_the_others(self, tensor: Tensor, changed: FrozenSet[str]) -> None:
+    def _serve_the_others(self, tensor: Tensor) -> None:
         """Who reads an image and needs it as it was reads a Transpose of it."""
         home = self._moved.get(tensor, tensor)
-        ours = changed | frozenset(self._added)
         readers = [
             name
             for name in self._graph.consumers(tensor.node)
-            if name not in ours and tensor in self._graph.data_inputs(name)
+            if name not in self._ours and tensor in self._graph.data_inputs(name)
         ]
         if home != tensor or not readers:
             return
@@ -152,6 +157,14 @@ class Writer:
             ]
             self._graph.set_inputs(name, entries)
             self._needing_first[name] = None
+
+    def _leave_out_what_only_hands_on(self) -> None:
+        """Transposes that cancelled: who reads one may as well read what it reads."""
+        for name, change in self._plan.changes.items():
+            waits = self._graph.control_inputs(name) or self._graph.has_control_consumers(name)
+            if change.operation == "Identity" and name not in self._graph.kept and not waits:
+                self._graph.redirect(name, self._graph.data_inputs(name)[0])
+                self._lost.append(name)
 
     # -- the nodes between them ----------------------------------------------------------------------------------------
 
@@ -214,7 +227,9 @@ class Writer:
     def _add(self, nodes: Iterable[NodeDef], beside: str) -> None:
         nodes = list(nodes)
         self._graph.add(nodes, beside)
-        self._added.extend(node.name for node in nodes)
+        names = [node.name for node in nodes]
+        self._added.extend(names)
+        self._ours.update(names)
 
 
 def _drop(node: NodeDef, attribute: str) -> None:

@@ -9,10 +9,11 @@ A filter [h, w, K, M] over an image of G * K channels convolves G groups of K ch
 Both compute the same products and sum the same ones. A depthwise convolution's output channel is c * (M / G) + m, where
 c is the channel and m counts its filters, which is how the groups' filters lie in w already.
 
-Who needs it, as measured: TensorFlow's shape function refuses grouped convolutions to 1.12, its CPU kernels to 2.4, and
-its TFLite converters to 2.8 make a CONV_2D of them that does not load; TensorFlow.js has none at all. The Edge TPU's
-compiler takes none. A depthwise convolution stays away where CPU kernels have none: with other strides over rows than
-over columns, with dilations (which they leave out without a word to 2.4) and with explicit paddings (none before 2.4).
+Who needs it, as measured: TensorFlow's shape function refuses grouped convolutions to 1.12, its CPU kernels to 2.4
+(and to 2.21 at least where they fuse a bias, without oneDNN), and its TFLite converters to 2.8 refuse them or make a
+CONV_2D that does not load; TensorFlow.js has none at all. The Edge TPU's compiler takes none. A depthwise convolution
+stays away where CPU kernels have none: with other strides over rows than over columns, with dilations (which they leave
+out without a word to 2.4) and with explicit paddings (none before 2.4).
 """
 
 from dataclasses import dataclass

@@ -117,7 +117,7 @@ def _begin_flow(graph: GraphIndex, name: str) -> Firing:
     flow = Tensor(name, 1)
     if not any(flow in graph.data_inputs(consumer) for consumer in graph.consumers(name)):
         return Firing((name,), (name,))
-    made = graph_def.new_constant(graph.unused_name(name + "/replacement_flow_node"), np.float32(1))
+    made = graph_def.new_constant(graph.unused_name(name + "/replacement_flow_node"), np.array(1, np.float32))
     made.device = graph.node(name).device
     graph.add([made], beside=name)
     graph.redirect_tensor(flow, Tensor(made.name))

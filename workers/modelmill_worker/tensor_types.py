@@ -18,11 +18,12 @@ _COMPARISONS = frozenset(
     ["Equal", "NotEqual", "Less", "LessEqual", "Greater", "GreaterEqual", "LogicalAnd", "LogicalOr", "LogicalNot"]
 )
 #: Attributes that hold an operation's output type, the telling ones first.
-_TYPE_ATTRIBUTES = ("DstT", "output_type", "out_type", "Tparams", "dtype", "T", "Tout", "type", "out_idx")
+_TYPE_ATTRIBUTES = ("DstT", "output_type", "out_type", "Toutput", "Tparams", "dtype", "T", "Tout", "type", "out_idx")
 #: Lists of the types of all outputs.
 _TYPE_LISTS = ("_output_types", "Tout", "component_types", "output_types")
 
 _OUTPUT_COUNTS: Dict[str, int] = {
+    "RequantizationRange": 2,
     "TopK": 2,
     "TopKV2": 2,
     "Unique": 2,
@@ -46,6 +47,7 @@ _DEFAULT_TYPES: Dict[str, str] = {
 }
 #: Types that do not follow the input's, which is what the attribute T tells of them.
 _FIXED_TYPES: Dict[str, str] = {
+    "RequantizationRange": "float32",
     "AudioSpectrogram": "float32",
     "DecodeWav": "float32",
     "Mfcc": "float32",
@@ -62,6 +64,8 @@ _FIXED_TYPES: Dict[str, str] = {
     "FakeQuantWithMinMaxVars": "float32",
     "FakeQuantWithMinMaxVarsPerChannel": "float32",
 }
+#: Operations on 8-bit codes: what they give, and the two ends of its range.
+_WITH_RANGE = re.compile(r"QuantizeV2|Requantize|Quantized\w+")
 _DECODED_IMAGE = re.compile(r"Decode(AndCrop)?(Jpeg|Png|Image|Bmp)")
 _DEQUEUES = re.compile(r"QueueDequeue(Many|UpTo)?(V2)?")
 _SINGLE_DEQUEUES = ("QueueDequeue", "QueueDequeueV2")
@@ -85,7 +89,7 @@ def output_count(node: NodeDef) -> int:
         return len(node.attr["Tout"].list.type)
     if "_output_types" in node.attr:
         return len(node.attr["_output_types"].list.type)
-    return _OUTPUT_COUNTS.get(node.op, 1)
+    return 3 if _WITH_RANGE.fullmatch(node.op) else _OUTPUT_COUNTS.get(node.op, 1)
 
 
 def output_dtype(node: NodeDef, index: int) -> str:
@@ -96,6 +100,8 @@ def output_dtype(node: NodeDef, index: int) -> str:
         return "int32"
     if node.op in _FIXED_TYPES:
         return _FIXED_TYPES[node.op]
+    if index and _WITH_RANGE.fullmatch(node.op):
+        return "float32"
     listed = _parsed_types(node) if node.op in _PARSERS else _listed_types(node)
     return listed[index] if index < len(listed) else _dtype_by_attribute(node)
 

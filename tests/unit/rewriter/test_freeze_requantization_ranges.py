@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from modelmill_rewriter.rules.quantization.freeze_requantization_ranges import FreezeRequantizationRanges
 from modelmill_rewriter.sequences import passes_for
 from modelmill_worker import graph_def
 from modelmill_worker.errors import StepError
@@ -93,3 +94,25 @@ def test_refuses_ranges_that_cannot_be_used(options, said, quantized, run_rules)
     with pytest.raises(StepError, match=said) as raised:
         run_rules(quantized, f"freeze_requantization_ranges({options})")
     assert raised.value.reason == "INVALID_OPTION"
+
+
+def test_takes_the_log_that_insert_logging_makes(new_graph, run_rules, compute, capfd):
+    """Through all three steps: quantise and log, run on examples, freeze."""
+    graph = new_graph()
+    graph.placeholder("x", (2, 3))
+    graph.constant("w", np.linspace(-0.5, 0.75, 6).reshape(3, 2))
+    graph.outputs.append(graph.node("y", "MatMul", "x", "w"))
+    quantized = run_rules(graph, "quantize_nodes").message
+    logging = 'insert_logging(op=RequantizationRange, show_name=true, message="__requant_min_max:")'
+    logged = run_rules(new_graph(quantized, ["x"], ["y"]), logging).message
+    capfd.readouterr()
+    for factor in (1, 2, 3):
+        compute(logged, {"x": np.float32([[1, -1, 2], [0, 1, 1]]) * factor}, ["y"])
+    log = capfd.readouterr().err
+
+    rule = FreezeRequantizationRanges(min_max_log=log, min_percentile=0, max_percentile=0)
+    low, high = frozen(run_rules(new_graph(quantized, ["x"], ["y"]), rule))
+
+    results = 3 * np.float32([[1, -1, 2], [0, 1, 1]]) @ np.linspace(-0.5, 0.75, 6).reshape(3, 2)
+    # What is measured are 32-bit results of 8-bit factors, with 0 among them; the log has six digits.
+    np.testing.assert_allclose([low, high], [min(results.min(), 0), results.max()], atol=0.05)

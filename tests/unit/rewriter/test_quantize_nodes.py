@@ -115,10 +115,10 @@ def test_computes_nearly_the_same_through_a_network(seed, known, new_graph, run_
     graph = network(new_graph, IMAGE if known else None)
     rewritten = run_rules(graph, "quantize_nodes")
     x = np.random.default_rng(seed).normal(size=IMAGE).astype(np.float32)
-    before, after = (
-        compute(on_tensorflow(message), {"x": x}, ["y"])[0] for message in (graph.message, rewritten.message)
-    )
-    assert np.abs(after - before).max() <= 0.04 * np.ptp(before)
+    widest, before = compute(on_tensorflow(graph.message), {"x": x}, ["bias", "y"])
+    after = compute(on_tensorflow(rewritten.message), {"x": x}, ["y"])[0]
+    # Steps are 1/255 of what goes through before Relu6 cuts it off: ten of them.
+    assert np.abs(after - before).max() <= 0.04 * np.ptp(widest)
 
 
 def network(new_graph, shape=IMAGE):

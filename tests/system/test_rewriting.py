@@ -96,3 +96,19 @@ def test_another_distribution_adds_a_rule(shared_coordinator, net, tmp_path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert operations(tmp_path / "out" / "frozen-graph" / "graph.pb")[-1] == "Maximum"
+
+
+def test_measured_ranges_are_an_edit(shared_coordinator, net, tmp_path) -> None:
+    np.savez(tmp_path / "examples.npz", **{"in": np.float32([[1, -1, 2], [0.5, 3, -2]])})
+    measured = convert(
+        shared_coordinator, net, "--to", "ranges", "--output", tmp_path / "out", "--dataset", tmp_path / "examples.npz"
+    )
+    assert measured.returncode == 0, measured.stderr
+    ranges = tmp_path / "out" / "ranges" / "ranges.txt"
+    assert '"in:-2.0:3.0"' in ranges.read_text()
+    done = convert(
+        shared_coordinator, net, "--to", "frozen-graph", "--output", tmp_path / "repaired", "--edits", ranges
+    )
+    assert done.returncode == 0, done.stderr
+    made = operations(tmp_path / "repaired" / "frozen-graph" / "graph.pb")
+    assert made.count("FakeQuantWithMinMaxVars") >= 2

@@ -109,7 +109,8 @@ class Draft:
         if hop.edge.role is not Role.CONVERT:
             return None
         for rewrite in hops(self.plugins, Role.REWRITE):
-            if rewrite.kind == hop.kind and self.usable(Need(rewrite)):
+            others = rewrite.plugin.name != hop.plugin.name  # what rewrites knows itself how it wants a model
+            if others and rewrite.kind == hop.kind and self.usable(Need(rewrite)):
                 return rewrite
         return None
 

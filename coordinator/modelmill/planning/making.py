@@ -12,7 +12,7 @@ from typing import Any
 from modelmill.errors import ModelmillError
 from modelmill.planning.draft import Draft, Wanted, model_input
 from modelmill.planning.need import Need, wants_tensorflow
-from modelmill.planning.plan import EDITS, SOURCE
+from modelmill.planning.plan import DATASET, EDITS, SOURCE
 from modelmill.planning.routes import EDITS_KIND, Hop, cheapest_route, hops
 from modelmill.planning.specification import known_targets
 from modelmill.values import Role
@@ -21,8 +21,8 @@ from modelmill.values import Role
 def add_making(draft: Draft, wanted: Wanted) -> list[str]:
     """Add the steps that make a result; SOURCE and the ids of those along its route, in order.
 
-    Raises ModelmillError NO_ROUTE, NO_ENVIRONMENT, TENSORFLOW_VERSION_IMPOSSIBLE, TENSORFLOW_NOT_NEEDED or
-    EDITS_IMPOSSIBLE.
+    Raises ModelmillError NO_ROUTE, NO_ENVIRONMENT, TENSORFLOW_VERSION_IMPOSSIBLE, TENSORFLOW_NOT_NEEDED,
+    EDITS_IMPOSSIBLE or DATASET_NEEDED.
     """
     route = _route(draft, wanted)
     made = [SOURCE]
@@ -39,7 +39,7 @@ def add_making(draft: Draft, wanted: Wanted) -> list[str]:
         model = made[-1]
         options, label = (wanted.request.options, wanted.label) if last else ({}, "")
         why = f"{draft.kind_of(model)} -> {hop.edge.output}"
-        made.append(draft.add(need, {model_input(hop): model}, options, label, why))
+        made.append(draft.add(need, {model_input(hop): model, **_dataset(draft, wanted, hop)}, options, label, why))
     if not edited and not _add_edit(draft, made):
         raise ModelmillError(
             "EDITS_IMPOSSIBLE",
@@ -125,6 +125,19 @@ def _cheapest_first(draft: Draft, wanted: Wanted, only_usable: bool) -> list[lis
     routes = [cheapest_route(conversions, draft.kind, hop, usable) for hop in last]
     found = [route for route in routes if route is not None]
     return sorted(found, key=lambda route: sum(hop.edge.cost for hop in route))
+
+
+def _dataset(draft: Draft, wanted: Wanted, hop: Hop) -> dict[str, str]:
+    """The user's dataset, for an edge that takes one beside the model."""
+    names = [name for name, kind in hop.edge.inputs.items() if kind == "dataset"]
+    if names and draft.spec.verification.dataset is None:
+        raise ModelmillError(
+            "DATASET_NEEDED",
+            f"{wanted.request.name} is made with a dataset: give an .npz with an array for each input, whose rows are "
+            "examples, as the dataset.",
+            {"target": wanted.request.name, "edge": hop.edge.name},
+        )
+    return dict.fromkeys(names, DATASET)
 
 
 def _add_edit(draft: Draft, made: list[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterator, Tuple
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.options import option
-from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Step
+from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Step, Target
 
 __version__ = "0.1.0"
 
@@ -71,6 +71,15 @@ def modelmill_plugins() -> Iterator[Plugin]:
                 requires=_ANY,
                 preference=Preference.WRITER,
             ),
+            Edge(
+                name="measure-ranges",
+                role=Role.CONVERT,
+                inputs=(_MODEL, _INPUTS),
+                output="graph.ranges",
+                run=run_measure_ranges,
+                requires=_ANY,
+                preference=Preference.WRITER,
+            ),
             *(
                 Edge(
                     name="preview-" + kind.split(".")[1].replace("_", "-"),
@@ -81,6 +90,14 @@ def modelmill_plugins() -> Iterator[Plugin]:
                     options=PreviewOptions,
                 )
                 for kind in ("tf.frozen_graph", "tf.graph_def")
+            ),
+        ),
+        targets=(
+            Target(
+                name="ranges",
+                kind="graph.ranges",
+                summary="The ranges that a conversion to uint8 lacks, measured over a dataset: an edit that gives them",
+                edge="measure-ranges",
             ),
         ),
         preload=_preload,
@@ -141,3 +158,10 @@ def run_prove_edits(step: Step) -> Dict[str, Any]:
     from modelmill_rewriter.steps import prove_edits
 
     return prove_edits(step)
+
+
+def run_measure_ranges(step: Step) -> Dict[str, Any]:
+    """Write the ranges that tensors lack, over a dataset, as an edit; see `calibrating.measure_ranges`."""
+    from modelmill_rewriter.steps import calibrate
+
+    return calibrate(step)

@@ -9,6 +9,7 @@ from modelmill_worker.errors import StepError
 from modelmill_worker.plugin_api import Step
 
 from modelmill_rewriter._target import Target, parse_version
+from modelmill_rewriter.calibrating import as_edit, measure_ranges
 from modelmill_rewriter.interfaces import interface_of, signature_after
 from modelmill_rewriter.proving import prove
 from modelmill_rewriter.rewriting import rewrite_graph
@@ -38,6 +39,21 @@ def prove_rewrite(step: Step) -> Dict[str, Any]:
 def prove_edits(step: Step) -> Dict[str, Any]:
     """The edge `prove-edits`."""
     return _prove(step, _edits(step), Target())
+
+
+def calibrate(step: Step) -> Dict[str, Any]:
+    """The edge `measure-ranges`."""
+    import tensorflow  # noqa: F401 - so that graphs are read as TensorFlow's own messages
+
+    model = step.inputs["model"].path
+    weights_beside.refuse(model, "ranges are measured", "Measure those of a part.")
+    dataset = arrays.read(step.inputs["inputs"].path / "arrays.npz")
+    graph = graph_def.read(model / weights_beside.GRAPH_FILE)
+    ranges = measure_ranges(graph, signature.read(model), dataset, step.progress)
+    examples = min((len(array) for array in dataset.values() if array.ndim), default=0)
+    text = as_edit(ranges, examples) if any(low < high for low, high in ranges.values()) else "# No range is lacking.\n"
+    (step.output / "ranges.txt").write_text(text, encoding="utf-8")
+    return {"ranges": {name: list(span) for name, span in ranges.items()}, "examples": examples}
 
 
 def _target(step: Step) -> Target:

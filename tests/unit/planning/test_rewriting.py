@@ -169,3 +169,39 @@ def test_what_keeps_a_version_from_loading_a_saved_model_does_not_keep_it_from_t
 def test_edits_and_proofs_survive_the_journal() -> None:
     spec = ConversionSpec(source=SOURCE, targets=(TargetRequest("tflite"),), edits=EDITS, verification=PROVE)
     assert ConversionSpec.from_json(spec.to_json()) == spec
+
+
+MEASURING = farm.plugin(
+    "measuring",
+    farm.edge("measure", Role.CONVERT, {"model": "tf.frozen_graph", "inputs": "dataset"}, "graph.ranges"),
+    targets=(Target("ranges", "graph.ranges", "", "measuring", farm.NO_OPTIONS),),
+)
+
+
+def plan_measuring(**more: object):
+    spec = ConversionSpec(source=SOURCE, targets=(TargetRequest("ranges"),), **more)
+    return plan_conversion(spec, CHECKPOINT, (*plugins(), MEASURING), farm.ENVIRONMENTS)
+
+
+def test_a_conversion_that_takes_a_dataset_gets_the_users() -> None:
+    dataset = Artifact("dataset", (File("arrays.npz", "c" * 64, 10),))
+    made = steps(plan_measuring(verification=VerificationRequest(dataset=dataset)))
+    assert made["measure.ranges"] == {"model": "rewrite.ranges", "inputs": "dataset"}
+
+
+def test_a_conversion_that_takes_a_dataset_says_that_there_is_none() -> None:
+    with pytest.raises(ModelmillError, match="ranges is made with a dataset") as raised:
+        plan_measuring()
+    assert raised.value.reason == "DATASET_NEEDED"
+
+
+def test_a_plugins_own_conversions_take_the_model_as_it_is() -> None:
+    dataset = Artifact("dataset", (File("arrays.npz", "c" * 64, 10),))
+    target = dataclasses.replace(MEASURING.targets[0], plugin="rewriter")
+    own = dataclasses.replace(REWRITER, edges=(*REWRITER.edges, *MEASURING.edges), targets=(target,))
+    others = tuple(plugin for plugin in plugins() if plugin.name != "rewriter")
+    spec = ConversionSpec(
+        source=SOURCE, targets=(TargetRequest("ranges"),), verification=VerificationRequest(dataset=dataset)
+    )
+    made = steps(plan_conversion(spec, CHECKPOINT, (*others, own), farm.ENVIRONMENTS))
+    assert made["measure.ranges"] == {"model": "freeze", "inputs": "dataset"}

@@ -9,7 +9,7 @@ behind an output too, but what was frozen to give out the tensor itself does not
 
 Where a range comes from, the first that there is:
 
-- the option `range`, which also takes the place of what the graph says;
+- the option `range`, which also takes the place of what the graph says; the target `ranges` measures what to give;
 - the one fake quantisation that the tensor goes into, or all of them where they agree;
 - the operation: a relu6 gives [0, 6], or less where what it reads is known to end before; a relu, what of the range
   that it reads lies above 0;
@@ -36,8 +36,8 @@ from modelmill_worker.graph_def import NodeDef, new_graph, node_name
 
 from modelmill_rewriter._control_flow import OUTSIDE, places
 from modelmill_rewriter._operations import FORWARDING
+from modelmill_rewriter._order import topological_order
 from modelmill_rewriter._tensor import parse_tensor
-from modelmill_rewriter._validity import topological_order
 from modelmill_rewriter.rules.quantization._about_fake_quant import FAKE_QUANT, Range, fake_quant_nodes, nudged
 from modelmill_rewriter.rules.quantization._about_known_ranges import (
     FIXED,
@@ -108,6 +108,19 @@ class RepairMinMax(Pass):
                 else:
                     fired.append(_give(graph, tensor, ranges[tensor]))
         return Report(self.name, tuple(fired[::-1]), tuple(refused[::-1]), _note(len(fired)))
+
+
+def tensors_without_range(graph: GraphIndex) -> Tuple[Tensor, ...]:
+    """The tensors that a conversion to uint8 needs a range of and of which nothing tells one, in the order of data."""
+    order = _computed(graph)
+    ranges = known_ranges(graph, order, {})
+    inside = places(graph)
+    lacking = [tensor for name in order for tensor in _lacking(graph, name, {})]
+    return tuple(
+        tensor
+        for tensor in lacking
+        if tensor not in ranges and not _reason_why_it_must_stay(graph, tensor, tensor.node in inside)
+    )
 
 
 def _note(count: int) -> str:
@@ -210,11 +223,16 @@ def _is_affine(graph: GraphIndex, tensor: Tensor) -> bool:
 
 
 def _reason_why_not(graph: GraphIndex, tensor: Tensor, ranges: Ranges, inside: bool) -> str:
+    reason = _reason_why_it_must_stay(graph, tensor, inside)
+    return reason or ("" if tensor in ranges else _reason_why_unknown(graph, tensor))
+
+
+def _reason_why_it_must_stay(graph: GraphIndex, tensor: Tensor, inside: bool) -> str:
     if inside:
         return "it lies inside a loop or a condition"
     if tensor.output and tensor in graph.interface.outputs:
         return "it is an output of the model, and not the first one of its node"
-    return "" if tensor in ranges else _reason_why_unknown(graph, tensor)
+    return ""
 
 
 def _reason_why_unknown(graph: GraphIndex, tensor: Tensor) -> str:

@@ -97,11 +97,14 @@ class Pass(abc.ABC):
     def run(self, graph: GraphIndex, target: Target) -> Report:
         """Apply the pass and hold it to the contract.
 
-        Raises StepError RULE_BROKE_GRAPH or RULE_CHANGED_INTERFACE, which are the pass's fault.
+        Raises StepError RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or RULE_FAILED, which are the pass's fault.
         """
         before = _described(graph)
         graph.start_pass()
-        report = self.apply(graph, target)
+        try:
+            report = self.apply(graph, target)
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise _failed(self.name, error) from error
         report = replace(report, pictures=_pictures(graph, report.fired))
         if self.changes_interface and report.fired:
             graph.set_interface(graph.interface)
@@ -153,6 +156,18 @@ def _require_same(rule: str, before: Dict[Tensor, _Described], after: Dict[Tenso
             raise changed_interface(rule, "the dtype of {}".format(tensor), str(tensor))
         if after[tensor].shape != described.shape:
             raise changed_interface(rule, "the shape of {}".format(tensor), str(tensor))
+
+
+def _failed(rule: str, error: Exception) -> StepError:
+    """The error for a pass that could not cope with a graph: it may be damaged in a way that nobody thought of."""
+    return StepError(
+        "RULE_FAILED",
+        "The rule {!r} failed at this graph ({}: {}). Leave it out with --no-rewrite {}, and report it.".format(
+            rule, type(error).__name__, error, rule
+        ),
+        {"rule": rule, "error": "{}: {}".format(type(error).__name__, error)},
+        fault="TOOL",
+    )
 
 
 def changed_interface(rule: str, what: str, tensor: str) -> StepError:

@@ -1,9 +1,12 @@
 """What a GraphDef must be, before a pass and after it."""
 
+import math
+from functools import lru_cache
 from typing import Container, Dict, Iterable, List, Tuple
 
 from modelmill_worker.errors import StepError
 from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
+from modelmill_worker.op_versions_table import table
 
 from modelmill_rewriter._graph_index import GraphIndex, Interface
 from modelmill_rewriter._order import topological_order
@@ -24,7 +27,7 @@ def require_valid(graph: GraphDef, interface: Interface) -> List[str]:
     for problem, name in _missing(interface, nodes):
         raise _invalid(problem, name)
     for name, node in nodes.items():
-        for problem, _ in _input_problems(name, node, nodes):
+        for problem, _ in (*_input_problems(name, node, nodes), *_miscounted_inputs(name, node)):
             raise _invalid(problem, name)
     order, cyclic = topological_order(nodes)
     if cyclic:
@@ -75,6 +78,25 @@ def _input_problems(name: str, node: NodeDef, nodes: Container[str]) -> Iterable
         if control and (is_plain or not is_control(entry)):
             yield "{!r} names the input {!r} after a control dependency".format(name, entry), name
         control = control or (not is_plain and is_control(entry))
+
+
+def _miscounted_inputs(name: str, node: NodeDef) -> Iterable[_Problem]:
+    """Rules rely on it that a node has as many inputs as its operation has in some version of TensorFlow."""
+    fewest, most = _input_counts(node.op)
+    count = sum(not is_control(entry) for entry in node.input)
+    if count < fewest:
+        yield "{!r} has fewer inputs than the {} that {} takes".format(name, fewest, node.op), name
+    elif count > most:
+        yield "{!r} has more inputs than the {} that {} takes".format(name, most, node.op), name
+
+
+@lru_cache(maxsize=4096)
+def _input_counts(operation: str) -> Tuple[int, float]:
+    """The fewest and the most inputs that an operation has; any number where nothing is known of it."""
+    definitions = [definition for definition in table().history(operation) if definition is not None]
+    counts = [int(definition.inputs[0]) for definition in definitions]
+    is_open = not counts or any(len(definition.inputs) > 1 for definition in definitions)
+    return min(counts, default=0), math.inf if is_open else max(counts)
 
 
 def _waiting(cyclic: List[str]) -> _Problem:

@@ -38,8 +38,8 @@ def rewrite_graph(
     `graph` is used up: hand in a copy where it is needed afterwards.
     after_each: called when a pass has run, with the graph as it is then.
 
-    Raises StepError GRAPH_INVALID for a broken graph, RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE or REWRITE_DOES_NOT_END
-    for a broken rule, and INVALID_OPTION for an option that a pass cannot use with this graph.
+    Raises StepError GRAPH_INVALID for a broken graph, INVALID_OPTION for an option that a pass cannot use with this
+    graph, and RULE_BROKE_GRAPH, RULE_CHANGED_INTERFACE, RULE_FAILED or REWRITE_DOES_NOT_END for a broken rule.
     """
     index = GraphIndex(graph, interface, require_valid(graph, interface))
     kept = _Kept(index)

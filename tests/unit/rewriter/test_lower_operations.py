@@ -359,6 +359,9 @@ def test_leaves_alone_when_the_sizes_of_an_einsum_are_open(graph, run_rules, fir
 )
 def test_leaves_alone_when_there_was_no_such_use(graph, run_rules, operation, attributes, reason):
     binary(graph, operation, **attributes)
+    if operation == "GatherV2":
+        graph.constant("axis", 1, "int32")
+        graph.find("y").input.append("axis")
     assert refusal(graph, run_rules) == reason
 
 

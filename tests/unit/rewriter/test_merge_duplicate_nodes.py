@@ -106,6 +106,9 @@ def test_leaves_nodes_alone_when_one_waits_for_something(graph, run_rules):
 )
 def test_leaves_nodes_alone_when_they_may_have_a_state(graph, run_rules, operation):
     twice(graph, operation)
+    if operation in ("VarHandleOp", "Placeholder"):
+        for name in ("first", "second"):
+            del graph.find(name).input[:]
     assert run_rules(graph, MERGE).fired == 0
 
 

@@ -8,7 +8,7 @@ ALL = "remove_training_nodes"
 def test_leaves_an_identity_alone_when_it_waits_for_something(graph, run_rules):
     graph.placeholder("x", (-1, 2))
     graph.node("table", "HashTableV2")
-    graph.node("fill", "InitializeTableV2", "table", "x")
+    graph.node("fill", "InitializeTableV2", "table", "x", "x")
     graph.node("held", "Identity", "x", "^fill")
     graph.outputs.append(graph.node("y", "Neg", "held"))
     rewritten = run_rules(graph, ALL)

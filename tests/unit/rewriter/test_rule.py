@@ -117,7 +117,7 @@ def test_leaves_alone_when_an_input_of_the_model_is_fed_in_between(graph, run_ru
 
 def test_the_replacement_waits_for_what_the_parts_waited_for(graph, run_rules):
     relus(graph, 2)
-    graph.node("fill", "InitializeTableV2")
+    graph.node("fill", "HashTableV2")
     graph.find("relu0").input.append("^fill")
     rewritten = run_rules(graph, FuseRelus())
     assert list(rewritten.find("relu1").input) == ["x", "^fill"]
@@ -174,6 +174,29 @@ def test_holds_a_pass_to_a_valid_graph(graph, run_rules):
     with pytest.raises(StepError, match="'y' reads 'nowhere'") as raised:
         run_rules(graph, Breaking())
     assert raised.value.reason == "RULE_BROKE_GRAPH"
+
+
+def test_names_the_rule_that_failed(graph, run_rules):
+    @dataclass(frozen=True)
+    class Failing(Breaking):
+        name: ClassVar[str] = "failing"
+
+        def apply(self, graph, target):
+            return graph.data_inputs("y")[7]
+
+    graph.placeholder("x", (-1, 2))
+    graph.outputs.append(graph.node("y", "Neg", "x"))
+    with pytest.raises(StepError, match="The rule 'failing' failed at this graph") as raised:
+        run_rules(graph, Failing())
+    assert (raised.value.reason, raised.value.fault) == ("RULE_FAILED", "TOOL")
+
+
+def test_refuses_a_graph_in_which_an_operation_lacks_inputs(graph, run_rules):
+    graph.placeholder("x", (-1, 2))
+    graph.outputs.append(graph.node("y", "Conv2D", "x", "^x"))
+    with pytest.raises(StepError, match="'y' has fewer inputs than the 2 that Conv2D takes") as raised:
+        run_rules(graph, "prelu")
+    assert raised.value.reason == "GRAPH_INVALID"
 
 
 def test_holds_a_pass_to_the_dtypes_of_the_outputs(graph, run_rules):

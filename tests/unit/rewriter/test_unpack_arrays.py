@@ -107,7 +107,7 @@ def test_an_output_that_was_read_keeps_its_name(graph, run_rules):
 
 def test_a_read_that_waits_goes_on_waiting(graph, run_rules):
     scattered(graph)
-    graph.node("fill", "InitializeTableV2", T=None)
+    graph.node("fill", "HashTableV2", T=None)
     read(graph, "read", "i1", "scatter")
     graph.find("read").input.append("^fill")
     graph.outputs.append(graph.node("y", "Neg", "read"))

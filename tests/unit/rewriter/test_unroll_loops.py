@@ -4,6 +4,7 @@ from __future__ import annotations  # these tests run on Python 3.7 as well
 
 import numpy as np
 import pytest
+from modelmill_rewriter.rules.loops import unroll_loops
 from modelmill_rewriter.rules.loops.unroll_loops import UnrollLoops
 from modelmill_worker.errors import StepError
 
@@ -107,6 +108,13 @@ def test_leaves_alone_when_it_runs_too_often(graph, run_rules):
     assert rewritten.refused == {"condition": "it runs more than 2 times; raise max_iterations to unroll it"}
 
 
+def test_leaves_alone_when_it_would_make_too_large_a_graph(graph, run_rules, monkeypatch):
+    monkeypatch.setattr(unroll_loops, "_LARGEST_GRAPH", 20)
+    (reason,) = run_rules(looped(graph), "unroll_loops").refused.values()
+    assert reason.startswith("written out it would make a graph of ")
+    assert reason.endswith(" nodes, and 20 are the most")
+
+
 def test_leaves_alone_when_it_never_ends(graph, run_rules):
     graph.constant("nothing", 0, "int32")
     rewritten = run_rules(looped(graph, step="nothing"), "unroll_loops")
@@ -115,9 +123,9 @@ def test_leaves_alone_when_it_never_ends(graph, run_rules):
 
 def test_leaves_alone_when_an_operation_has_a_state(graph, run_rules):
     graph.constant("shape", [2], "int32")
-    rewritten = run_rules(looped(graph, body="RandomShuffle"), "unroll_loops")
+    rewritten = run_rules(looped(graph, body="Multinomial"), "unroll_loops")
     assert rewritten.refused == {
-        "condition": "its 'doubled' (RandomShuffle) has a state of its own, which copies would not share"
+        "condition": "its 'doubled' (Multinomial) has a state of its own, which copies would not share"
     }
 
 

@@ -109,10 +109,11 @@ def is_channels_first(node: NodeDef) -> bool:
 
 
 def weights(match: Match) -> Optional[np.ndarray]:
-    """The filter's value, behind a FakeQuant where it has one; None where it is not constant."""
+    """The filter's value, behind a FakeQuant where it has one; None where it is not constant, or none for it."""
     quantised = fake_quant_of(match)
     source = match["w"] if quantised is None else match.graph.data_inputs(quantised.name)[0]
-    return match.graph.constant(source)
+    array = match.graph.constant(source)
+    return array if array is not None and array.ndim == rank_of(match) else None
 
 
 def fake_quant_of(match: Match) -> Optional[NodeDef]:

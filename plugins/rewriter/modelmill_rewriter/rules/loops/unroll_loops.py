@@ -17,9 +17,9 @@ The body computes the same n times over, so its result is the same to the last b
 them are known then, so they become constants; what is the same in each iteration is there once. The arrays that
 a loop reads and writes step by step stay arrays, over constant indices now: `unpack_arrays` is about them.
 
-Loops inside others go first. A loop stays where the number is not constant or above `max_iterations`, where it lies
-on one side of a condition, where it holds a loop that stays, and where an operation of it has a state of its own, such
-as a random number generator's.
+Loops inside others go first. A loop stays where the number is not constant or above `max_iterations`, where the graph
+would have more than 200,000 nodes, where it lies on one side of a condition, where it holds a loop that stays, and
+where an operation of it has a state of its own, such as a random number generator's.
 """
 
 from dataclasses import dataclass
@@ -41,6 +41,9 @@ from modelmill_rewriter.rules.loops._about_unrolling import (
 )
 from modelmill_rewriter.rules.loops.unpack_arrays import UnpackArrays
 from modelmill_rewriter.rules_api import Firing, GraphIndex, Pass, Refusal, Report, Target, Tensor, argument, places
+
+#: A few nested loops in a small file can mean any number of nodes.
+_LARGEST_GRAPH = 200000
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,15 @@ class _Work:
 
     def _written_out(self, loop: Loop) -> Tuple[List[NodeDef], Dict[Tensor, Tensor]]:
         """The iterations of a loop and what stands for its outputs. Raises StaysALoop."""
-        require_it_can_be_written_out(loop, needed_nodes(loop), functions_of(self._graph))
+        needed = needed_nodes(loop)
+        require_it_can_be_written_out(loop, needed, functions_of(self._graph))
         values = SmallValues(self._graph)
         count = Counting(loop, values).iterations(self._most)
+        size = len(self._graph) + count * len(needed)
+        if size > _LARGEST_GRAPH:
+            raise StaysALoop(
+                "written out it would make a graph of {:,} nodes, and {:,} are the most".format(size, _LARGEST_GRAPH)
+            )
         unrolling = Unrolling(self._graph, loop, values)
         outputs = unrolling.written_out(count)
         return unrolling.nodes, outputs

@@ -83,7 +83,9 @@ def _input_problems(name: str, node: NodeDef, nodes: Container[str]) -> Iterable
 def _miscounted_inputs(name: str, node: NodeDef) -> Iterable[_Problem]:
     """Rules rely on it that a node has as many inputs as its operation has in some version of TensorFlow."""
     fewest, most = _input_counts(node.op)
-    count = sum(not is_control(entry) for entry in node.input)
+    count = len(node.input)
+    if count and is_control(node.input[-1]):  # they come last
+        count = sum(not is_control(entry) for entry in node.input)
     if count < fewest:
         yield "{!r} has fewer inputs than the {} that {} takes".format(name, fewest, node.op), name
     elif count > most:

@@ -109,6 +109,7 @@ async def test_a_call_that_makes_no_sense_exits_with_2(modelmill, model):
         ["convert", model, "--output", "out"],
         ["convert", model, "--to", "tflite"],
         ["convert", model, "--to", "tflite", "--output", "out", "--detach"],
+        ["convert", model, "--to", "tflite", "--detach", "--html", "page.html"],
         ["convert", model, "--to", "tflite", "--output", "out", "--memory", "lots"],
         ["convert", model, "--to", "tflite", "--output", "out", "--tolerance", "-1"],
         ["environments", "install"],

@@ -4,7 +4,6 @@ from typing import List, Optional
 
 import numpy as np
 
-from modelmill_rewriter._graph_index import GraphIndex
 from modelmill_rewriter._kernels import OPERATIONS, ComputationError, compute
 from modelmill_rewriter._operations import FORWARDING
 from modelmill_rewriter._tensor import Tensor
@@ -17,7 +16,7 @@ _LARGEST = 10 * 2**20
 _HANDING_ON = FORWARDING | frozenset(["PlaceholderWithDefault"])
 
 
-def constant_value(graph: GraphIndex, tensor: Tensor) -> Optional[np.ndarray]:
+def constant_value(graph: Any, tensor: Tensor) -> Optional[np.ndarray]:
     """The tensor's value where it is constant: a Const, or what is computed of constants; else None.
 
     A PlaceholderWithDefault that is no input of the model is never fed, so its default is its value.
@@ -26,7 +25,7 @@ def constant_value(graph: GraphIndex, tensor: Tensor) -> Optional[np.ndarray]:
     return _computed(graph, tensor) if _is_constant(graph, tensor, 0) else None
 
 
-def _is_constant(graph: GraphIndex, tensor: Tensor, depth: int) -> bool:
+def _is_constant(graph: Any, tensor: Tensor, depth: int) -> bool:
     """Whether a tensor depends on constants only, by what can be computed."""
     tensor = graph.seen_through(tensor)
     node = graph.node(tensor.node)
@@ -42,7 +41,7 @@ def _is_constant(graph: GraphIndex, tensor: Tensor, depth: int) -> bool:
     return bool(operands) and all(_is_constant(graph, operand, depth + 1) for operand in operands)
 
 
-def _computed(graph: GraphIndex, tensor: Tensor) -> Optional[np.ndarray]:
+def _computed(graph: Any, tensor: Tensor) -> Optional[np.ndarray]:
     tensor = graph.seen_through(tensor)
     node = graph.node(tensor.node)
     if node.op == "Const":

@@ -13,6 +13,7 @@ import numpy as np
 from modelmill_worker import graph_def, op_versions, shapes, tensor_types, tensors, weights_beside
 from modelmill_worker.graph_def import GraphDef, NodeDef, is_control, node_name
 
+from modelmill_rewriter._constants import constant_value
 from modelmill_rewriter._operations import FORWARDING, PREDICATES
 from modelmill_rewriter._order import LOOP_OPERATIONS, topological_order
 from modelmill_rewriter._recent_arrays import RecentArrays
@@ -178,8 +179,6 @@ class GraphIndex:
 
     def constant(self, tensor: Tensor) -> Optional[np.ndarray]:
         """The value of a tensor that is the same whenever the model runs: a Const, or arithmetic on such; else None."""
-        from modelmill_rewriter._constants import constant_value  # which needs this module
-
         return constant_value(self, tensor)
 
     def shape(self, tensor: Tensor) -> Optional[Tuple[int, ...]]:

@@ -1,6 +1,6 @@
 """The values of tensors that are the same whenever the model runs."""
 
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 

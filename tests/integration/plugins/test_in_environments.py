@@ -26,12 +26,6 @@ NEEDS_HDF5 = "tests/unit/verifier/test_keras_run.py"
 NEEDS_INTERPRETER = "tests/unit/verifier/test_tflite_quantised.py"
 #: From 1.14 on, without 2.1 to 2.3.
 NEEDS_NEWER_INTERPRETER = "tests/unit/verifier/test_tflite_run.py"
-#: TensorFlow 2 came without the tool.
-NEEDS_GRAPH_TRANSFORMS = (
-    "tests/unit/rewriter/test_against_graph_transforms.py",
-    "tests/unit/rewriter/test_against_quantizing_transforms.py",
-    "tests/unit/rewriter/test_folding_against_graph_transforms.py",
-)
 
 
 @dataclass(frozen=True)
@@ -49,6 +43,27 @@ SHAPES = "tests/unit/worker_shapes"
 QUANTIZER = ("tests/unit/tflite_quantizer",)
 VERIFIER = ("tests/unit/verifier",)
 NOT_IN_OLDEST = (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_HDF5, NEEDS_NEWER_INTERPRETER)
+#: What of the rewriter may come out otherwise than in 1.15, which runs all: kernels, versions, layers of Keras.
+REWRITER_IN_TENSORFLOW_2 = tuple(
+    f"tests/unit/rewriter/test_{name}.py"
+    for name in (
+        "calibrating",
+        "dilations",
+        "fake_quant_ranges",
+        "fix_input_shapes",
+        "fold_batch_norms",
+        "golden",
+        "kernels",
+        "lower_operations",
+        "nchw_to_nhwc",
+        "proving",
+        "raise_operations",
+        "replace_select_operations",
+        "unroll_corpus",
+        "unroll_keras_of_tensorflow_2",
+        "unroll_networks",
+    )
+)
 SELECTIONS = {
     "tf-1.5": Selection((*VERIFIER, "tests/unit/freezer/test_weights_beside.py"), (*NOT_IN_OLDEST, NEEDS_INTERPRETER)),
     "tf-1.9": Selection(VERIFIER, NOT_IN_OLDEST),
@@ -58,7 +73,7 @@ SELECTIONS = {
         (*TENSORFLOW, *ANYWHERE, SHAPES),
         (NEEDS_NODE, NEEDS_TENSORFLOW_2, NEEDS_FUNCTIONS, NEEDS_LAYERS_OF_TENSORFLOW_2),
     ),
-    "tf-2.15": Selection((*TENSORFLOW, "tests/unit/rewriter", SHAPES), (NEEDS_NODE, *NEEDS_GRAPH_TRANSFORMS)),
+    "tf-2.15": Selection((*TENSORFLOW, *REWRITER_IN_TENSORFLOW_2, SHAPES), (NEEDS_NODE,)),
     "tf-2.21": Selection(VERIFIER, (NEEDS_NODE,)),
     "tfjs-0.8": Selection(("tests/unit/tfjs_exporter",)),
     "tfjs-1.7": Selection(("tests/unit/tfjs_exporter",)),

@@ -15,6 +15,9 @@ from modelmill_inspector import _hdf5, _keras_file
 from modelmill_inspector._options import InspectOptions
 from modelmill_inspector._recognition import recognise_source
 from modelmill_inspector.security import scan_graph, scan_tree
+from modelmill_rewriter.previewing import preview
+from modelmill_rewriter.sequences import passes_for
+from modelmill_rewriter.steps import read_edits
 from modelmill_worker import (
     arrays,
     file_formats,
@@ -110,6 +113,8 @@ PARSERS: dict[str, Parser] = {
     "inspect_tfjs": Parser(lambda path, _: _inspect(path), ("tfjs",)),
     "inspect_checkpoint": Parser(lambda path, _: _inspect(path), ("meta graph", "graph"), (), "model.ckpt.meta"),
     "inspect_artifact": Parser(lambda path, _: _inspect(path), ("signature",), (), "signature.json"),
+    "edits": Parser(lambda path, _: passes_for("", [read_edits(path)], []), ("edits",)),
+    "preview": Parser(lambda path, _: preview(_tree(path), ("x:0",), lambda *_: None), (*GRAPHS, "hostile graph")),
 }
 #: Parsers that break, by which the tests see that it is noticed.
 BREAKING: dict[str, Parser] = {
@@ -257,6 +262,10 @@ _MADE: dict[str, Callable[[], list[bytes]]] = {
     "npz": _npz,
     "tfjs": lambda: [json.dumps(_MODEL_JSON).encode()],
     "layers": lambda: [json.dumps({"modelTopology": {"model_config": json.loads(_CONFIG)}}).encode()],
+    "edits": lambda: [
+        b"# sizes\nfix_input_shapes(shape=\"x:1,2,2,3\", batch=1)\nremove_nodes(op=Identity, op='A B'), prune_unused\n",
+        b"round_weights(num_steps=64) quantize_nodes(input_min=-1.5e3)",
+    ],
     "signature": lambda: [_SIGNATURE],
     "tensors": lambda: [b"\0" * 64],
     "index": lambda: [b"\0\0\x02\x08\x01" + b"\0" * 40 + (0xDB4775248B80FB57).to_bytes(8, "little")],

@@ -54,6 +54,7 @@ def _read(tree: Tree, outputs: Sequence[str]) -> Tuple[GraphDef, Interface]:
     else:
         graph = graph_def.read(source_files.choose_graph(source_files.survey(tree), None).path)
         ends = outputs or [tensor.tensor for tensor in find_outputs(graph)]
+        _require_nodes(graph, ends)
         starts = [tensor.tensor for tensor in find_inputs(graph, [graph_def.node_name(end) for end in ends])]
     if not ends:
         raise StepError(
@@ -62,6 +63,17 @@ def _read(tree: Tree, outputs: Sequence[str]) -> Tuple[GraphDef, Interface]:
             "--output-node.",
         )
     return graph, Interface(tuple(map(parse_tensor, starts)), tuple(map(parse_tensor, ends)))
+
+
+def _require_nodes(graph: GraphDef, ends: Sequence[str]) -> None:
+    names = {node.name for node in graph.node}
+    for end in ends:
+        if graph_def.node_name(end) not in names:
+            raise StepError(
+                "OUTPUT_NOT_FOUND",
+                "The graph has no node {}. Name the outputs that it has.".format(end),
+                {"output": end},
+            )
 
 
 def _entries(target: str, reports: Sequence[Report]) -> Iterator[Dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""All that a rule or a pass is written with. How: README.md; an example: rules/canonical/prelu.py."""
+"""All that a rule or a pass is written with. How: README.md; an example: rules/folding/fold_multiplications.py."""
 
 from modelmill_rewriter._arguments import argument, invalid_option
 from modelmill_rewriter._builder import Attribute, Builder, Dtype, ShapeOf, set_attribute

@@ -2,6 +2,7 @@
 
 import functools
 import json
+from pathlib import Path
 from typing import Any, Dict, Sequence
 
 from modelmill_worker import arrays, graph_def, signature, weights_beside
@@ -85,8 +86,19 @@ def _edits(step: Step) -> Sequence[Pass]:
             ),
             {"files": list(step.inputs["edits"].files)},
         )
-    text = path.read_text(encoding="utf-8")
-    return passes_for("", [text], [], third_party_passes(), folder, or_sequence=False)
+    return passes_for("", [read_edits(path)], [], third_party_passes(), folder, or_sequence=False)
+
+
+def read_edits(path: Path) -> str:
+    """The text of a list of edits. Raises StepError EDITS_UNREADABLE."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise StepError(
+            "EDITS_UNREADABLE",
+            "{} is no UTF-8 text ({}). Give a text file with an edit on each line.".format(path.name, error),
+            {"file": path.name},
+        ) from error
 
 
 def _rewrite(step: Step, passes: Sequence[Pass], target: Target) -> Dict[str, Any]:

@@ -104,6 +104,13 @@ def test_a_graph_without_outputs_asks_for_their_names(preview, graph):
     assert caught.value.reason == "OUTPUT_NOT_FOUND"
 
 
+def test_an_output_that_is_not_there_is_named(preview, graph):
+    graph.placeholder("x", (-1, 2))
+    with pytest.raises(StepError, match="The graph has no node gone") as caught:
+        preview(graph.message, outputs=["gone:0"])
+    assert caught.value.reason == "OUTPUT_NOT_FOUND"
+
+
 def test_sees_every_prelu_of_mtcnn(preview):
     source = CORPUS / "mtcnn" / "tf1.15.5" / "onet" / "frozen.pb"
     if not source.exists():

@@ -168,3 +168,11 @@ def test_a_rewrite_takes_no_edit(step):
         edge("rewrite").run(step("rewrite", rewrite=["retype_input(input=x, dtype=int32)"]))
     assert raised.value.reason == "RULE_IS_AN_EDIT"
     assert "--edit 'retype_input'" in raised.value.message
+
+
+def test_a_list_of_edits_is_text(step):
+    asked = step("edit")
+    (asked.inputs["edits"].path / "edits.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(StepError) as raised:
+        edge("edit").run(asked)
+    assert raised.value.reason == "EDITS_UNREADABLE"

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(1800)
 
 PROGRAMS = Path(__file__).parent / "programs"
 CODE = ["protos", "workers", *(f"plugins/{name}" for name in ("freezer", "rewriter", "tflite-quantizer", "verifier"))]
-#: Each trains for two minutes; a usual run has one.
+#: Each net trains for a minute or two; a usual run trains one.
 VERSIONS = ["tf-1.12", pytest.param("tf-1.15", marks=pytest.mark.slow)]
 REPAIR = "repair_min_max remove_training_nodes"
 FUSE = "fuse_activations_behind_fake_quant(exact=false)"
@@ -110,6 +110,7 @@ def test_a_net_whose_output_lacks_a_range_converts_once_it_is_repaired(convert, 
     assert errors["converted"] < errors["frozen"] * ADDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", VERSIONS)
 def test_an_activation_behind_a_fake_quantisation_fuses_once_it_is_moved(convert, environment):
     failed, _, _ = convert(environment, "apart", "")
@@ -133,6 +134,7 @@ def test_an_activation_behind_a_fake_quantisation_fuses_once_it_is_moved(convert
     assert errors["converted"] < errors["frozen"] * ADDED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environment", VERSIONS)
 def test_in_float_it_fuses_as_well(convert, environment):
     _, before, _ = convert(environment, "apart", "", "float")

@@ -2,20 +2,19 @@
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, Tuple
+from typing import Any, Callable, Dict, Iterator, Tuple
 
 from modelmill_worker import installed_tensorflow
 from modelmill_worker.hookspecs import hookimpl
 from modelmill_worker.options import option
-from modelmill_worker.plugin_api import Edge, Plugin, Preference, Role, Step, Target
+from modelmill_worker.plugin_api import Edge, NoOptions, Plugin, Preference, Role, Step, Target
 
 __version__ = "0.1.0"
 
-_MODEL = ("model", "tf.frozen_graph")
+_MODEL_KIND = "tf.frozen_graph"
+_MODEL = ("model", _MODEL_KIND)
 _EDITS = ("edits", "graph.edits")
 _INPUTS = ("inputs", "dataset")
-#: What runs models: 1.5 is the oldest that there is an environment for.
-_ANY = ("tensorflow>=1.5",)
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class RewriteOptions:
     """Which rules run, and for whom."""
 
     target: str = option("", "The target that the graph is for, whose rules run; none means the rules for any target.")
-    rewrite: Tuple[str, ...] = option((), "Run exactly these rules, in this order.")
+    rewrite: Tuple[str, ...] = option((), "Run exactly these rules, in this order; default stands for the target's.")
     no_rewrite: Tuple[str, ...] = option((), "Do not run these rules.")
     tensorflow: str = option("", "The TensorFlow version that will convert the graph; none means a current one.")
 
@@ -43,53 +42,14 @@ def modelmill_plugins() -> Iterator[Plugin]:
         version=__version__,
         summary="Rewrites a frozen graph into what a target computes best, and says what it left alone and why.",
         edges=(
-            Edge(
-                name="rewrite",
-                role=Role.REWRITE,
-                inputs=(_MODEL,),
-                output="tf.frozen_graph",
-                run=run_rewrite,
-                options=RewriteOptions,
-            ),
-            Edge("edit", Role.EDIT, (_MODEL, _EDITS), "tf.frozen_graph", run_edit),
-            Edge(
-                name="prove",
-                role=Role.PROVE,
-                inputs=(_MODEL, _INPUTS),
-                output="report.proof",
-                run=run_prove,
-                options=RewriteOptions,
-                requires=_ANY,
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="prove-edits",
-                role=Role.PROVE,
-                inputs=(_MODEL, _EDITS, _INPUTS),
-                output="report.proof",
-                run=run_prove_edits,
-                requires=_ANY,
-                preference=Preference.WRITER,
-            ),
-            Edge(
-                name="measure-ranges",
-                role=Role.CONVERT,
-                inputs=(_MODEL, _INPUTS),
-                output="graph.ranges",
-                run=run_measure_ranges,
-                requires=_ANY,
-                preference=Preference.WRITER,
-            ),
+            Edge("rewrite", Role.REWRITE, (_MODEL,), _MODEL_KIND, run_rewrite, RewriteOptions),
+            Edge("edit", Role.EDIT, (_MODEL, _EDITS), _MODEL_KIND, run_edit),
+            _running("prove", Role.PROVE, (_MODEL, _INPUTS), "report.proof", run_prove, RewriteOptions),
+            _running("prove-edits", Role.PROVE, (_MODEL, _EDITS, _INPUTS), "report.proof", run_prove_edits),
+            _running("measure-ranges", Role.CONVERT, (_MODEL, _INPUTS), "graph.ranges", run_measure_ranges),
             *(
-                Edge(
-                    name="preview-" + kind.split(".")[1].replace("_", "-"),
-                    role=Role.INSPECT,
-                    inputs=(("model", kind),),
-                    output="report.rewrites",
-                    run=run_preview,
-                    options=PreviewOptions,
-                )
-                for kind in ("tf.frozen_graph", "tf.graph_def")
+                Edge(name, Role.INSPECT, (("model", kind),), "report.rewrites", run_preview, PreviewOptions)
+                for name, kind in (("preview-frozen-graph", _MODEL_KIND), ("preview-graph-def", "tf.graph_def"))
             ),
         ),
         targets=(
@@ -102,6 +62,18 @@ def modelmill_plugins() -> Iterator[Plugin]:
         ),
         preload=_preload,
     )
+
+
+def _running(
+    name: str,
+    role: Role,
+    inputs: Tuple[Tuple[str, str], ...],
+    output: str,
+    run: Callable[[Step], Dict[str, Any]],
+    options: type = NoOptions,
+) -> Edge:
+    """An edge that runs the model itself, in the TensorFlow that wrote it or the next one that there is."""
+    return Edge(name, role, inputs, output, run, options, ("tensorflow>=1.5",), Preference.WRITER)
 
 
 def _preload() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from modelmill_worker.graph_def import GraphDef
+from modelmill_worker.tensors import shapes_agree
 
 from modelmill_rewriter._pass import changed_interface
 from modelmill_rewriter._validity import require_still_valid, require_valid
@@ -86,18 +87,12 @@ class _Kept:
         self._graph.renew_shapes()
         after = self._now()
         for tensor, before in self._shapes.items():
-            if not _agree(before, after.get(tensor)):
+            if not shapes_agree(before, after.get(tensor)):
                 raise changed_interface(", ".join(self._fired), "the shape of {}".format(tensor), str(tensor))
         self._fired = []
 
     def _now(self) -> _Shapes:
         return {tensor: self._graph.shape(tensor) for tensor in self._graph.interface.outputs}
-
-
-def _agree(first: Optional[Tuple[int, ...]], second: Optional[Tuple[int, ...]]) -> bool:
-    if first is None or second is None:
-        return True
-    return len(first) == len(second) and all(one == other or -1 in (one, other) for one, other in zip(first, second))
 
 
 def _merged(reports: Sequence[Report]) -> Tuple[Report, ...]:

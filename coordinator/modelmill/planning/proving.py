@@ -19,14 +19,16 @@ def add_proofs(draft: Draft, wanted: Wanted, made: Sequence[str]) -> None:
 
     made: SOURCE and the ids of the steps that make the result, in order.
     """
-    for step_id in made:
-        if draft.role_of(step_id) in _CHANGING:
-            before = draft.steps
-            try:
-                _add_proof(draft, wanted, step_id)
-            except UnverifiableError as error:
-                draft.forget_after(before)
-                draft.notes.append(f"{step_id} is not proved: {error}")
+    changing = [step_id for step_id in made if draft.role_of(step_id) in _CHANGING]
+    if not changing:
+        draft.notes.append(f"{wanted.name} is made without a rewrite, so there is nothing to prove")
+    for step_id in changing:
+        before = draft.steps
+        try:
+            _add_proof(draft, wanted, step_id)
+        except UnverifiableError as error:
+            draft.forget_after(before)
+            draft.notes.append(f"{step_id} is not proved: {error}")
 
 
 def _add_proof(draft: Draft, wanted: Wanted, step_id: str) -> None:

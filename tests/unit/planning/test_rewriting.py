@@ -123,6 +123,12 @@ def test_proves_without_verifying() -> None:
     assert "compare.tflite" not in steps(made)
 
 
+def test_says_that_there_is_nothing_to_prove_where_nothing_is_rewritten() -> None:
+    made = plan("frozen-graph", verification=PROVE)
+    assert "frozen-graph is made without a rewrite, so there is nothing to prove" in made.notes
+    assert not any(step.startswith("prove.") for step in steps(made))
+
+
 def test_says_what_cannot_be_proved_and_plans_the_rest() -> None:
     without = tuple(plugin if plugin.name != "rewriter" else farm.REWRITER for plugin in plugins())
     spec = ConversionSpec(source=SOURCE, targets=(TargetRequest("tflite"),), verification=PROVE)

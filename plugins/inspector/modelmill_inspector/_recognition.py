@@ -101,13 +101,10 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile], options: In
     try:
         endpoints = signature.read(tree.path)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise StepError(
-            "SIGNATURE_DAMAGED",
-            "{} is not one that modelmill wrote. Leave it out, or convert the model again.".format(signature.FILE_NAME),
-            {"error": str(error)},
-        ) from error
+        raise _damaged_signature(error) from error
     for file in files:
         if file.format is FileFormat.GRAPH_DEF:
+            _require_names_of_graphs(endpoints)
             graph = graph_outline.read(file.path)
             if options.outputs:
                 endpoints = named_endpoints(graph, options.outputs)
@@ -120,6 +117,23 @@ def _recognise_own_artifact(tree: Tree, files: Sequence[SourceFile], options: In
             sides = _describe_endpoints(endpoints)
             return Recognised(found.kind, dict(found.facts, **sides), found.notes)
     raise _no_model(files)
+
+
+def _require_names_of_graphs(endpoints: signature.Signature) -> None:
+    """A .tflite may call its tensors anything; a graph can't."""
+    try:
+        for tensor in endpoints.inputs + endpoints.outputs:
+            graph_def.tensor_name(tensor.tensor)
+    except (StepError, TypeError) as error:
+        raise _damaged_signature(error) from error
+
+
+def _damaged_signature(error: Exception) -> StepError:
+    return StepError(
+        "SIGNATURE_DAMAGED",
+        "{} is not one that modelmill wrote. Leave it out, or convert the model again.".format(signature.FILE_NAME),
+        {"error": str(error)},
+    )
 
 
 def _describe_endpoints(endpoints: signature.Signature) -> Dict[str, Any]:

@@ -3,6 +3,7 @@ import shutil
 from pathlib import Path
 
 import modelmill_inspector
+import numpy as np
 import pytest
 from modelmill_inspector._options import InspectOptions
 from modelmill_worker import graph_def
@@ -271,6 +272,17 @@ def test_refuses_a_signature_of_somebody_else(inspect, folder_of):
     folder = folder_of(PNET + "/frozen.pb")
     (folder / "signature.json").write_text('{"doc_url": ""}')
     assert refusal(inspect, folder).reason == "SIGNATURE_DAMAGED"
+
+
+@pytest.mark.parametrize("name", ["::", "", "^x", "x:y", "x:1:2"])
+def test_refuses_a_signature_of_a_graph_that_names_no_tensor(inspect, tmp_path, name):
+    graph = graph_def.new_graph()
+    graph.node.append(graph_def.new_constant("x", np.float32(1)))
+    graph_def.write(tmp_path / "graph.pb", graph)
+    entry = {"name": "a", "tensor": name, "dtype": "float32", "shape": [1]}
+    text = json.dumps({"inputs": [entry], "outputs": [{**entry, "tensor": "x:0"}], "expected_error": 0.1})
+    (tmp_path / "signature.json").write_text(text)
+    assert refusal(inspect, tmp_path).reason == "SIGNATURE_DAMAGED"
 
 
 def test_refuses_one_half_of_a_saved_model(inspect, corpus, tmp_path):
